@@ -1,0 +1,1 @@
+"""Statistics of Holdfast: pure functions over frozen dataclasses. No Django, no files, no clock, no global state."""

@@ -1,0 +1,193 @@
+"""The cohort triangle: moments by variant and exposure cohort, with what is needed to look back in time.
+
+One triangle, read as of a day, gives the scorecard of that day and of every earlier look on the weekly grid: cohorts
+add, later weeks are sliced away, and units that were found in a second variant later are kept apart by the week in
+which that happened, so that an earlier look counts them as it would have then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from analysis import windows
+from analysis.moments import Layout, Moments, merge
+from analysis.plan import Plan
+
+#: Reasons for which units, fact rows or values are left out, in the order in which they are tried and shown.
+EXCLUSIONS = (
+    "exposed_before_start",
+    "exposed_after_enrollment",
+    "two_variants",
+    "unknown_variant",
+    "facts_of_unknown_units",
+    "facts_before_pre_period",
+    "nulls",
+)
+
+
+class Cell(NamedTuple):
+    """A cell of the triangle. ``crossed_week`` is the week from start_date in which its units met a second variant."""
+
+    variant: str
+    cohort: int
+    crossed_week: int | None = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one calendar week from start_date (negative before it).
+
+    Attributes:
+        rows: fact rows of all units.
+        last: day of the last of them.
+        nulls: nulls among the metric columns of these rows.
+        excluded: units left out by what was seen of them in this week, by reason.
+    """
+
+    rows: int = 0
+    last: date | None = None
+    nulls: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        days = [day for day in (self.last, other.last) if day is not None]
+        reasons = self.excluded.keys() | other.excluded.keys()
+        excluded = {key: self.excluded.get(key, 0) + other.excluded.get(key, 0) for key in sorted(reasons)}
+        return Tally(self.rows + other.rows, max(days, default=None), self.nulls + other.nulls, excluded)
+
+
+class FactWeek(NamedTuple):
+    """A calendar week of facts, and the calendar week in which the facts' units were first exposed (-1: earlier)."""
+
+    week: int
+    exposure_week: int
+
+
+class FactCount(NamedTuple):
+    """Fact rows of exposed units, and how many of them lie before their unit's pre-period."""
+
+    rows: int
+    before_pre_period: int
+
+    def plus(self, other: "FactCount") -> "FactCount":
+        return FactCount(self.rows + other.rows, self.before_pre_period + other.before_pre_period)
+
+
+@dataclass(frozen=True)
+class DataSpan:
+    """The facts that were read: first and last day, number of rows (all units)."""
+
+    first: date | None
+    last: date | None
+    rows: int
+
+
+class CannotRebuild(ValueError):
+    """The triangle does not hold what the asked-for day needs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Triangle:
+    """Moments of ``Layout`` columns by cell, read as of ``as_of``.
+
+    Attributes:
+        plan: the plan it was read for.
+        as_of: the day it was read as of; weeks a cohort has not lived by then hold partial data and are never used.
+        cells: moments by cell. Cells with a ``crossed_week`` do not count as of ``as_of``, but do before it.
+        tallies: counts by calendar week from start_date.
+        facts: fact rows of exposed units by week of the fact and of the unit's exposure.
+        first_fact: day of the first fact row, None without facts.
+    """
+
+    plan: Plan
+    as_of: date
+    cells: Mapping[Cell, Moments]
+    tallies: Mapping[int, Tally]
+    facts: Mapping[FactWeek, FactCount]
+    first_fact: date | None
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout.of(self.plan)
+
+    def at(self, as_of: date) -> "Triangle":
+        """Return this triangle as it would have been read as of an earlier day on the same weekly grid.
+
+        Raises CannotRebuild for a later day, or for one that is not whole weeks from start_date.
+        """
+        if as_of == self.as_of:
+            return self
+        end = windows.read_until(self.plan, as_of)
+        if as_of > self.as_of or (end - self.plan.start_date).days % 7:
+            raise CannotRebuild(f"{as_of} is not a weekly look before {self.as_of}")
+        week = (end - self.plan.start_date).days // 7
+        cells = {cell: part for cell, part in self.cells.items() if cell.cohort < week}
+        tallies = {number: tally for number, tally in self.tallies.items() if number < week}
+        facts = {key: count for key, count in self.facts.items() if max(key) < week}
+        first = self.first_fact if self.first_fact and self.first_fact < end else None
+        return Triangle(self.plan, as_of, cells, tallies, facts, first)
+
+    @cached_property
+    def _counted(self) -> dict[tuple[str, int], Moments]:
+        """Moments by (variant, cohort) of the units that count as of ``as_of``."""
+        end = windows.read_until(self.plan, self.as_of)
+        parts: dict[tuple[str, int], list[Moments]] = {}
+        for cell in sorted(self.cells, key=lambda cell: (cell.variant, cell.cohort, str(cell.crossed_week))):
+            week = cell.crossed_week
+            if week is None or self.plan.start_date + timedelta(days=7 * week) >= end:
+                parts.setdefault((cell.variant, cell.cohort), []).append(self.cells[cell])
+        return {key: merge(found, self.layout.columns) for key, found in parts.items()}
+
+    @cached_property
+    def _merged(self) -> dict[tuple[str, tuple[int, ...]], Moments]:
+        return {}
+
+    def moments(self, variant: str, cohorts: tuple[int, ...]) -> Moments:
+        """Return the moments of a variant over exposure cohorts (added up once for each set of cohorts)."""
+        key = (variant, cohorts)
+        if key not in self._merged:
+            found = (self._counted.get((variant, cohort)) for cohort in cohorts)
+            self._merged[key] = merge((part for part in found if part is not None), self.layout.columns)
+        return self._merged[key]
+
+    def units(self, variant: str) -> int:
+        """Return the number of exposed units of a variant, mature or not."""
+        return sum(part.n for (name, _), part in self._counted.items() if name == variant)
+
+    @cached_property
+    def _total(self) -> Tally:
+        return sum(self.tallies.values(), Tally())
+
+    @property
+    def data(self) -> DataSpan:
+        return DataSpan(self.first_fact, self._total.last, self._total.rows)
+
+    @cached_property
+    def excluded(self) -> dict[str, int]:
+        """Counts of what was left out as of ``as_of``, by reason, every reason named."""
+        known = sum((count.rows for count in self.facts.values()), 0)
+        counts = dict(self._total.excluded)
+        counts["facts_of_unknown_units"] = self._total.rows - known
+        counts["facts_before_pre_period"] = sum(count.before_pre_period for count in self.facts.values())
+        counts["nulls"] = self._total.nulls
+        return {key: counts.get(key, 0) for key in EXCLUSIONS}
+
+
+def combine(parts: Sequence[Triangle]) -> Triangle:
+    """Add triangles over disjoint sets of units (hash partitions) of the same plan and day."""
+    first = parts[0]
+    cells: dict[Cell, list[Moments]] = {}
+    tallies: dict[int, Tally] = {}
+    facts: dict[FactWeek, FactCount] = {}
+    for part in parts:
+        for cell, moments in part.cells.items():
+            cells.setdefault(cell, []).append(moments)
+        for week, tally in part.tallies.items():
+            tallies[week] = tallies.get(week, Tally()) + tally
+        for key, count in part.facts.items():
+            facts[key] = facts.get(key, FactCount(0, 0)).plus(count)
+    days = [part.first_fact for part in parts if part.first_fact is not None]
+    merged = {cell: merge(found, first.layout.columns) for cell, found in cells.items()}
+    return Triangle(first.plan, first.as_of, merged, tallies, facts, min(days, default=None))

@@ -1,0 +1,132 @@
+"""Rules that join several keys of a definition. Each yields the violations it finds, never raises."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from experiments.definitions.errors import Violation
+from experiments.definitions.schema import (
+    ExperimentFile,
+    HoldoutFile,
+    MetricFile,
+    PlanFile,
+    SourceFile,
+    VariantFile,
+)
+
+#: What each metric kind needs; keys it does not use are refused, so that nothing is silently ignored.
+_NEEDS = {"mean": ("column",), "active": ("column",), "ratio": ("numerator", "denominator"), "event": ("event",)}
+_OPTIONAL = {"mean": {"cap"}, "active": set(), "ratio": {"cap"}, "event": {"adjust"}}
+_KIND_KEYS = ("column", "numerator", "denominator", "event", "cap", "adjust")
+
+#: Names that mean something of their own where a window is named.
+RESERVED_WINDOWS = frozenset({"latest"})
+
+
+def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Violation]:
+    """Yield every broken rule of a definition whose keys are well-formed. ``horizon`` is in weeks."""
+    if file.variants is not None:
+        yield from _variants(file.variants)
+    if isinstance(file, HoldoutFile):
+        yield from _holdout(file)
+    yield from _source(file.source)
+    yield from _windows(file, horizon)
+    yield from _repeated("metrics", [metric.key for metric in file.metrics])
+    yield from _repeated("segments", file.segments)
+    for number, metric in enumerate(file.metrics):
+        yield from _metric(f"metrics[{number}]", metric, set(file.windows), horizon)
+    yield from _rollback(file)
+
+
+def _repeated(field: str, keys: Sequence[str]) -> Iterator[Violation]:
+    for key, times in Counter(keys).items():
+        if times > 1:
+            yield Violation(field, f"`{key}` stands {times} times; each may stand once")
+
+
+def _variants(variants: Sequence[VariantFile]) -> Iterator[Violation]:
+    yield from _repeated("variants", [variant.key for variant in variants])
+    controls = [variant.key for variant in variants if variant.control]
+    if not controls:
+        names = ", ".join(variant.key for variant in variants)
+        yield Violation("variants", f"none has `control: true` (found {names}); exactly one must")
+    if len(controls) > 1:
+        yield Violation("variants", f"{len(controls)} have `control: true` ({', '.join(controls)}); exactly one must")
+
+
+def _holdout(file: HoldoutFile) -> Iterator[Violation]:
+    if file.planned_end_date <= file.start_date:
+        yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
+    roles = {variant.key: variant.control for variant in file.variants or ()}
+    if roles and roles != {"held_out": True, "launched": False}:
+        yield Violation("variants", "a holdout has the variants held_out (the control) and launched")
+
+
+def _source(source: SourceFile) -> Iterator[Violation]:
+    if source.name is not None:
+        return
+    for key in ("exposures", "facts"):
+        if getattr(source, key) is None:
+            yield Violation(f"source.{key}", "is missing; give a path relative to this file, or a table")
+
+
+def _windows(file: PlanFile, horizon: int) -> Iterator[Violation]:
+    for name in ("early", "late"):
+        if name not in file.windows:
+            yield Violation(f"windows.{name}", "is missing; a definition needs the windows early and late")
+    for name, (start, end) in file.windows.items():
+        field = f"windows.{name}"
+        if name in RESERVED_WINDOWS:
+            yield Violation(field, f"the name `{name}` is reserved for the newest matured week")
+        if start >= end:
+            yield Violation(field, f"[{start}, {end}) is empty; the end week is left out and must be after the start")
+        elif end > horizon:
+            yield Violation(field, f"[{start}, {end}) ends outside the horizon of {horizon} weeks (horizon_weeks)")
+    early, late = file.windows.get("early"), file.windows.get("late")
+    if early and late and late[0] < early[1]:
+        yield Violation(
+            "windows.late",
+            f"[{late[0]}, {late[1]}) begins before the early window [{early[0]}, {early[1]}) ends; "
+            f"it must begin in week {early[1]} or later",
+        )
+
+
+def _metric(field: str, metric: MetricFile, windows: set[str], horizon: int) -> Iterator[Violation]:
+    needed, optional = _NEEDS[metric.kind], _OPTIONAL[metric.kind]
+    for key in _KIND_KEYS:
+        given = bool(getattr(metric, key))
+        if key in needed and not given:
+            yield Violation(f"{field}.{key}", f"is missing; metric `{metric.key}` of kind {metric.kind} needs it")
+        elif given and key not in needed and key not in optional:
+            yield Violation(f"{field}.{key}", f"is not used by metrics of kind {metric.kind} (metric `{metric.key}`)")
+    if metric.role == "guardrail" and metric.margin is None:
+        yield Violation(
+            f"{field}.margin", f"is missing; guardrail `{metric.key}` needs a relative margin such as 0.02 for 2 %"
+        )
+    if metric.role != "guardrail" and metric.margin is not None:
+        yield Violation(f"{field}.margin", f"belongs to guardrails; metric `{metric.key}` is {metric.role}")
+    if metric.window is not None and metric.window not in windows:
+        yield Violation(f"{field}.window", f"`{metric.window}` is not one of the windows {', '.join(sorted(windows))}")
+    yield from _event(field, metric, horizon)
+
+
+def _event(field: str, metric: MetricFile, horizon: int) -> Iterator[Violation]:
+    event = metric.event
+    if event is None:
+        return
+    if event.type == "inactivity" and event.gap_weeks is None:
+        yield Violation(f"{field}.event.gap_weeks", f"is missing; the inactivity event of `{metric.key}` needs it")
+    if event.type == "occurrence" and event.gap_weeks is not None:
+        yield Violation(f"{field}.event.gap_weeks", f"belongs to inactivity events; `{metric.key}` is an occurrence")
+    if event.gap_weeks is not None and event.gap_weeks > horizon:
+        yield Violation(f"{field}.event.gap_weeks", f"{event.gap_weeks} is longer than the horizon of {horizon} weeks")
+
+
+def _rollback(file: PlanFile) -> Iterator[Violation]:
+    metrics = {metric.key for metric in file.metrics if metric.kind != "event"}
+    windows = set(file.windows) | RESERVED_WINDOWS
+    for number, criterion in enumerate(file.decision.rollback or ()):
+        field = f"decision.rollback[{number}]"
+        if criterion.metric not in metrics:
+            yield Violation(f"{field}.metric", f"`{criterion.metric}` is not one of {', '.join(sorted(metrics))}")
+        if criterion.window not in windows:
+            yield Violation(f"{field}.window", f"`{criterion.window}` is not one of {', '.join(sorted(windows))}")

@@ -1,0 +1,90 @@
+"""What every data source offers, and how it says that data cannot be used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from analysis.plan import Plan
+from analysis.triangle import Triangle
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that a source's tables use for what every experiment needs."""
+
+    unit: str = "unit_id"
+    variant: str = "variant"
+    exposed_at: str = "exposed_at"
+    at: str = "at"
+    left_at: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Where an experiment's exposures and facts are.
+
+    ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``, table names
+    otherwise.
+    """
+
+    kind: str
+    exposures: str
+    facts: str
+    folder: Path = field(default_factory=Path)
+    columns: Columns = field(default_factory=Columns)
+    name: str | None = None
+
+
+class SourceProblem(Exception):
+    """Data that cannot be used. The message names the file, the column, what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a look needs to know of the data before it reads them.
+
+    Attributes:
+        last: the last day in exposures and facts.
+        fingerprint: changes when the data change.
+        partitions: hash partitions of units in which the data are read, so that memory stays bounded.
+    """
+
+    last: date
+    fingerprint: str
+    partitions: int
+
+
+class Source(Protocol):
+    """A data source opened for one plan. ``today`` is the last day that data may carry."""
+
+    def inspect(self, plan: Plan) -> Inspection:
+        """Check what can be checked cheaply: files, columns, types, dates. Raises SourceProblem."""
+        ...
+
+    def read_tallies(self, plan: Plan, as_of: date) -> Triangle:
+        """Check every row before as_of and return their counts as a triangle without cells. Raises SourceProblem."""
+        ...
+
+    def read_partition(self, plan: Plan, as_of: date, partition: int, partitions: int) -> Triangle:
+        """Return the triangle of the units in one of ``partitions`` hash partitions."""
+        ...
+
+    def read(self, plan: Plan, as_of: date) -> Triangle:
+        """Return the whole triangle: tallies and all partitions added up."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release files and memory."""
+        ...
+
+
+def listed(values: Sequence[str]) -> str:
+    """Join names for a message: ``a, b, c``."""
+    return ", ".join(values)

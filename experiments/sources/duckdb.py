@@ -1,0 +1,198 @@
+"""Parquet and CSV files read by an embedded DuckDB: exposures resolved, facts joined, moments from a dense matrix.
+
+The pass: DuckDB joins facts to resolved exposures and streams Arrow batches; each batch is scattered into a dense
+(units x weekly values) matrix ordered by cell; one BLAS product per cell gives the moments. Units are taken in hash
+partitions, so that the matrix has a bounded size whatever the number of units.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from analysis import windows
+from analysis.plan import Plan
+from analysis.triangle import Triangle, combine
+from experiments.sources import duckdb_pass
+from experiments.sources.base import Inspection, SourceProblem, SourceSpec, listed
+from experiments.sources.duckdb_tables import (
+    Table,
+    check_days,
+    check_number,
+    find_files,
+    first_line,
+    id_family,
+    literal,
+    open_table,
+    quoted,
+    time_sql,
+)
+from experiments.sources.exposures import Exposures
+
+#: Memory DuckDB may take for itself; what does not fit is spilled to its temporary folder.
+DUCKDB_MEMORY = "400MB"
+
+#: Size of the dense matrix of one hash partition of units.
+PARTITION_BYTES = 160 * 2**20
+
+
+class DuckDBSource:
+    """Exposures and facts in files. ``today`` is the last day that data may carry. Close it, or use it in ``with``."""
+
+    def __init__(self, spec: SourceSpec, today: date) -> None:
+        self._spec = spec
+        self._today = today
+        self._files = {field: find_files(spec.folder, getattr(spec, field), field) for field in ("exposures", "facts")}
+        self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
+        self._buffer = duckdb_pass.Buffer()
+        self._connection = self._locked_connection()
+        try:
+            self._exposures = open_table(self._connection, "exposures", self._files["exposures"])
+            self._facts = open_table(self._connection, "facts", self._files["facts"])
+        except SourceProblem:
+            self.close()
+            raise
+
+    def _locked_connection(self) -> duckdb.DuckDBPyConnection:
+        """Open DuckDB so that it reads the named folders alone, installs nothing, and cannot be reconfigured."""
+        folders = sorted({str(file.parent) for files in self._files.values() for file in files} | {self._spill})
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": DUCKDB_MEMORY,
+                "temp_directory": self._spill,
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "preserve_insertion_order": "false",
+            },
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET allowed_directories = [{', '.join(literal(folder) for folder in folders)}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
+
+    def inspect(self, plan: Plan) -> Inspection:
+        """See ``Source.inspect``."""
+        try:
+            self._check_columns(plan)
+            _, facts_last = self._days(self._facts, self._spec.columns.at, plan)
+            _, exposures_last = self._days(self._exposures, self._spec.columns.exposed_at, plan)
+            self._check_variants(plan)
+            partitions = duckdb_pass.partitions(self._connection, plan, PARTITION_BYTES)
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        return Inspection(max(facts_last, exposures_last), self._fingerprint(), partitions)
+
+    def _unreadable(self, error: duckdb.Error) -> SourceProblem:
+        return SourceProblem(f"{self._spec.folder}: the data cannot be read: {first_line(error)}")
+
+    def _days(self, table: Table, column: str, plan: Plan) -> tuple[date, date]:
+        return check_days(self._connection, table, column, time_sql(table, column, plan.timezone), self._today)
+
+    def _check_columns(self, plan: Plan) -> None:
+        columns = self._spec.columns
+        kinds = {}
+        for table in (self._exposures, self._facts):
+            kind = table.need(columns.unit, "it holds the unit ids")
+            family = id_family(kind)
+            if family is None:
+                raise table.problem(columns.unit, f"is of type {kind}; unit ids are integers, text or uuids")
+            kinds[table.label] = family
+        if len(set(kinds.values())) > 1:
+            found = " and ".join(f"{family} in {label}" for label, family in kinds.items())
+            raise SourceProblem(f"column `{columns.unit}`: unit ids are {found}; both tables need the same type")
+        self._exposures.need(columns.variant, "it holds the variants")
+        if columns.left_at is not None:
+            time_sql(self._exposures, columns.left_at, plan.timezone)
+        for column in plan.segments:
+            self._exposures.need(column, "it is a declared segment")
+        for metric in plan.metrics:
+            for column in metric.columns:
+                check_number(self._connection, self._facts, column, f"metric `{metric.key}`")
+            for column in metric.adjust:
+                self._exposures.need(column, f"metric `{metric.key}` adjusts for it")
+
+    def _check_variants(self, plan: Plan) -> None:
+        """Refuse exposures without units in every variant of the plan, or with rows that name no unit."""
+        name = quoted(self._spec.columns.variant)
+        unit = quoted(self._spec.columns.unit)
+        table = self._exposures
+        nameless = self._connection.execute(f"SELECT count(*) FROM exposures WHERE {unit} IS NULL").fetchall()[0][0]
+        if nameless:
+            raise table.problem(self._spec.columns.unit, f"{nameless:,} rows have no unit id; every row needs one")
+        rows = self._connection.execute(
+            f"SELECT CAST({name} AS VARCHAR) AS v, count(*) FROM exposures GROUP BY v ORDER BY 2 DESC, v LIMIT 8"
+        ).fetchall()
+        found = listed([f"{value} ({count:,} rows)" for value, count in rows])
+        keys = listed([literal(variant.key) for variant in plan.variants])
+        present = self._connection.execute(
+            f"SELECT DISTINCT CAST({name} AS VARCHAR) FROM exposures WHERE CAST({name} AS VARCHAR) IN ({keys})"
+        ).fetchall()
+        missing = [variant.key for variant in plan.variants if (variant.key,) not in present]
+        if missing:
+            wanted = listed(missing)
+            raise table.problem(self._spec.columns.variant, f"no unit is in variant {wanted}; found {found}")
+
+    def _fingerprint(self) -> str:
+        """Digest of the files' names, sizes and times of change: the data are taken as changed when these are."""
+        stats = [(str(file), file.stat()) for files in self._files.values() for file in files]
+        text = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read_tallies(self, plan: Plan, as_of: date) -> Triangle:
+        """See ``Source.read_tallies``."""
+        time = time_sql(self._facts, self._spec.columns.at, plan.timezone)
+        try:
+            first, tallies = duckdb_pass.tallies(self._connection, self._facts, time.day, plan, as_of)
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        return Triangle(plan, as_of, {}, tallies, {}, first)
+
+    def read_partition(self, plan: Plan, as_of: date, partition: int, partitions: int) -> Triangle:
+        """See ``Source.read_partition``."""
+        columns = self._spec.columns
+        exposed = time_sql(self._exposures, columns.exposed_at, plan.timezone)
+        at = time_sql(self._facts, columns.at, plan.timezone)
+        try:
+            exposures = Exposures.resolve(
+                self._connection, plan, windows.read_until(plan, as_of), columns, exposed, (partition, partitions)
+            )
+            matrix, facts = duckdb_pass.fill(
+                self._connection, plan, as_of, columns.unit, at.day, exposures, self._buffer
+            )
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        cells = duckdb_pass.moments(plan, matrix, exposures.cells)
+        return Triangle(plan, as_of, cells, exposures.tallies, facts, None)
+
+    def read(self, plan: Plan, as_of: date) -> Triangle:
+        """See ``Source.read``. Checks the data first, so that one call is enough."""
+        partitions = self.inspect(plan).partitions
+        parts = [self.read_tallies(plan, as_of)]
+        parts += [self.read_partition(plan, as_of, number, partitions) for number in range(partitions)]
+        return combine(parts)
+
+
+def open_files(spec: SourceSpec, today: date) -> DuckDBSource:
+    """Open a source of kind ``files``. Raises SourceProblem."""
+    if not Path(spec.folder).is_dir():
+        raise SourceProblem(f"{spec.folder}: there is no such folder")
+    return DuckDBSource(spec, today)

@@ -1,0 +1,239 @@
+"""The one pass over facts: counts by week, then a dense matrix of weekly values, then moments by cell."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from analysis import windows
+from analysis.moments import Array, Layout, Moments
+from analysis.plan import Plan
+from analysis.triangle import Cell, FactCount, FactWeek, Tally
+from experiments.sources.base import SourceProblem
+from experiments.sources.duckdb_tables import Table, literal, quoted
+from experiments.sources.exposures import Exposures, week_sql
+
+_BATCH_ROWS = 500_000
+_PRODUCT_ROWS = 32_768
+
+
+def _pre_columns(plan: Plan) -> int:
+    """Columns of a series before week 0: its pre-period weeks, at least one to hold their average."""
+    return max(1, plan.pre_weeks)
+
+
+def _block(plan: Plan) -> int:
+    """Columns of one series in the dense matrix."""
+    return _pre_columns(plan) + plan.horizon_weeks
+
+
+def partitions(connection: duckdb.DuckDBPyConnection, plan: Plan, target_bytes: int) -> int:
+    """Return how many hash partitions keep the dense matrix near ``target_bytes``."""
+    exposures = connection.execute("SELECT count(*) FROM exposures").fetchall()[0][0]
+    unit_bytes = 8 * len(plan.series) * _block(plan)
+    return max(1, -(-int(exposures) * unit_bytes // target_bytes))
+
+
+def _oldest_week(plan: Plan) -> int:
+    """All weeks before the pre-period of every unit count as this one."""
+    return -plan.pre_weeks - 1
+
+
+def _fact_week(day: str, plan: Plan) -> str:
+    start = f"{literal(plan.start_date.isoformat())}::DATE"
+    return f"greatest({week_sql(f'{day} - {start}')}, {_oldest_week(plan)})"
+
+
+def tallies(
+    connection: duckdb.DuckDBPyConnection, facts: Table, day: str, plan: Plan, as_of: date
+) -> tuple[date | None, dict[int, Tally]]:
+    """Check the values of all fact rows; return the first day and the counts by week of those before as_of.
+
+    Raises SourceProblem for NaN and infinite values, and for weekly facts under the clock of the unit.
+    """
+    nulls = " + ".join(f"count(*) - count({quoted(column)})" for column in plan.columns) or "0"
+    floats = [column for column in plan.columns if facts.is_float(column)]
+    broken = "".join(f", count(*) FILTER (NOT isfinite({quoted(column)}))" for column in floats)
+    # Grouped by day, not by week: the cheapest key, and every day is seen once.
+    days = connection.execute(
+        f"SELECT {day}, count(*), {nulls}{broken} FROM {facts.view} GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    for position, column in enumerate(floats, start=3):
+        count = sum(row[position] for row in days)
+        if count:
+            raise _not_finite(connection, facts, column, count)
+    if plan.clock == "unit":
+        _refuse_weekly(facts, [row[0] for row in days])
+    end = windows.read_until(plan, as_of)
+    counts: dict[int, Tally] = {}
+    for found, rows, missing, *_ in (row for row in days if row[0] < end):
+        week = max((found - plan.start_date).days // 7, _oldest_week(plan))
+        counts[week] = counts.get(week, Tally()) + Tally(rows, found, int(missing))
+    return next((row[0] for row in days if row[0] < end), None), counts
+
+
+def _not_finite(connection: duckdb.DuckDBPyConnection, facts: Table, column: str, count: int) -> SourceProblem:
+    name = quoted(column)
+    query = f"SELECT {name} FROM {facts.view} WHERE NOT isfinite({name}) ORDER BY 1 LIMIT 1"
+    example = connection.execute(query).fetchall()[0][0]
+    return facts.problem(column, f"{count:,} rows are not finite numbers, such as {example}")
+
+
+def _refuse_weekly(facts: Table, days: Sequence[date]) -> None:
+    """Refuse facts that all fall on one weekday: under the unit's clock they would land in the wrong weeks."""
+    weekdays = {day.weekday() for day in days}
+    if len(days) > 1 and len(weekdays) == 1:
+        raise SourceProblem(
+            f"{facts.label}: all facts fall on a {days[0]:%A}, so they are by week; "
+            "clock `unit` needs daily facts: use `clock: calendar`"
+        )
+
+
+class Buffer:
+    """Memory that the partitions' matrices share one after another: touching new memory costs more than the sums."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Return zeros of ``shape``; what was returned before must not be used any more."""
+        size = math.prod(shape)
+        if size > self._memory.size:
+            self._memory = np.empty(size + size // 16)
+        matrix = self._memory[:size]
+        matrix.fill(0)
+        return matrix.reshape(shape)
+
+
+def fill(
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    as_of: date,
+    unit: str,
+    day: str,
+    exposures: Exposures,
+    buffer: Buffer,
+) -> tuple[Array, dict[FactWeek, FactCount]]:
+    """Join facts to the table ``units`` and scatter them.
+
+    Returns the matrix, shape (units, series, pre-period weeks + horizon weeks), rows in the order of the cells, and
+    the counts of fact rows of known units.
+    """
+    block = _block(plan)
+    matrix = buffer.zeros((exposures.units, len(plan.series), block))
+    flat = matrix.reshape(-1)
+    codes = _FactCodes(plan, as_of)
+    counts = np.zeros(codes.size, dtype=np.int64)
+    for batch in _joined(connection, plan, as_of, unit, day, codes):
+        counts += np.bincount(_numpy(batch, 1), minlength=codes.size)
+        slots = _numpy(batch, 0)
+        inside = slots >= 0
+        every = bool(inside.all())
+        slots = slots if every else slots[inside]
+        values = {
+            column: _numpy(batch, position) if every else _numpy(batch, position)[inside]
+            for position, column in enumerate(plan.columns, start=2)
+        }
+        for number, series in enumerate(plan.series):
+            places = slots + number * block
+            if series.kind == "sum":
+                np.add.at(flat, places, values[series.column])
+            elif series.kind == "active":
+                flat[places[values[series.column] > 0]] = 1
+            else:
+                np.add.at(flat, places, 1.0)
+    for number, series in enumerate(plan.series):
+        if series.cap is not None:
+            np.minimum(matrix[:, number], series.cap, out=matrix[:, number])
+    return matrix, codes.counts(counts)
+
+
+def _numpy(batch: pa.RecordBatch, column: int) -> NDArray[np.generic]:
+    array: NDArray[np.generic] = batch.column(column).to_numpy(zero_copy_only=False)
+    return array
+
+
+class _FactCodes:
+    """Numbers (fact week, exposure week, before the pre-period or not) as one integer, so that they are counted."""
+
+    def __init__(self, plan: Plan, as_of: date) -> None:
+        self.oldest = _oldest_week(plan)
+        last = (windows.read_until(plan, as_of) - plan.start_date).days // 7
+        self.exposure_weeks = max(0, last) + 2
+        self.size = (max(0, last) + 1 - self.oldest) * self.exposure_weeks * 2
+
+    def sql(self, fact_week: str, before: str) -> str:
+        row = f"({fact_week} - {self.oldest}) * {self.exposure_weeks} + u.week + 1"
+        return f"CAST(({row}) * 2 + CAST({before} AS INTEGER) AS INTEGER)"
+
+    def counts(self, counted: NDArray[np.int64]) -> dict[FactWeek, FactCount]:
+        found: dict[FactWeek, FactCount] = {}
+        for code in np.flatnonzero(counted):
+            row, before = divmod(int(code), 2)
+            week, exposed = divmod(row, self.exposure_weeks)
+            number = int(counted[code])
+            key = FactWeek(week + self.oldest, exposed - 1)
+            found[key] = found.get(key, FactCount(0, 0)).plus(FactCount(number, number * before))
+        return found
+
+
+def _joined(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, as_of: date, unit: str, day: str, codes: _FactCodes
+) -> Iterator[pa.RecordBatch]:
+    """Stream (slot, code, one value a column) of the facts of known units before as_of.
+
+    ``slot`` is the place of the row's unit and week in the first series of the flat matrix, -1 where it has none.
+    """
+    block, pre = _block(plan), _pre_columns(plan)
+    start = f"{literal(plan.start_date.isoformat())}::DATE"
+    end = f"{literal(windows.read_until(plan, as_of).isoformat())}::DATE"
+    fact_week = _fact_week("f.day", plan)
+    week = (
+        week_sql(f"f.day - {start} - u.day") if plan.clock == "unit" else f"{week_sql(f'f.day - {start}')} - u.cohort"
+    )
+    wide = len(plan.series) * block
+    place = f"u.row::BIGINT * {wide} + {pre} + ({week})"
+    inside = f"u.row >= 0 AND ({week}) >= {-plan.pre_weeks} AND ({week}) < {plan.horizon_weeks}"
+    before = f"u.row >= 0 AND ({week}) < {-plan.pre_weeks}"
+    names = [f"v{position}" for position, _ in enumerate(plan.columns)]
+    columns = "".join(
+        f", coalesce(CAST({quoted(column)} AS DOUBLE), 0) AS {name}"
+        for name, column in zip(names, plan.columns, strict=True)
+    )
+    query = (
+        f"SELECT CASE WHEN {inside} THEN {place} ELSE -1 END, {codes.sql(fact_week, before)}"
+        f"{''.join(f', f.{name}' for name in names)} "
+        f"FROM (SELECT {quoted(unit)} AS unit, {day} AS day{columns} FROM facts WHERE {day} < {end}) f "
+        "JOIN units u ON f.unit = u.unit"
+    )
+    reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+    yield from reader
+
+
+def moments(plan: Plan, matrix: Array, cells: Sequence[tuple[Cell, int]]) -> dict[Cell, Moments]:
+    """Return the moments of each cell; ``matrix`` as ``fill`` returns it, rows in the order of ``cells``.
+
+    All cells share one shift, the means of the first rows, so that they add without rounding.
+    """
+    pre = _pre_columns(plan)
+    columns = Layout.of(plan).columns
+    if plan.pre_weeks:
+        # Overwritten in place: the average of the pre-period takes the place of its last week.
+        np.mean(matrix[:, :, :pre].copy(), axis=2, out=matrix[:, :, pre - 1])
+    shift = matrix[:_PRODUCT_ROWS, :, pre - 1 :].reshape(-1, columns).mean(axis=0) if len(matrix) else None
+    found: dict[Cell, Moments] = {}
+    first = 0
+    for cell, count in cells:
+        part: Moments | None = None
+        for low in range(first, first + count, _PRODUCT_ROWS):
+            high = min(low + _PRODUCT_ROWS, first + count)
+            step = Moments.of(matrix[low:high, :, pre - 1 :].reshape(-1, columns), shift)
+            part = step if part is None else part + step
+        if part is not None:
+            found[cell] = part
+        first += count
+    return found

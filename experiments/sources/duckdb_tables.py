@@ -1,0 +1,177 @@
+"""Files as DuckDB views: which files a path names, what their columns are, and the SQL of a day."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from experiments.sources.base import SourceProblem, listed
+
+_PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_INTEGERS = frozenset(
+    ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+)
+_FLOATS = frozenset(("FLOAT", "DOUBLE"))
+
+#: Text that ends in a zone, such as 2024-03-31T23:30:00+02:00 or ...Z.
+_ZONED_TEXT = r":\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier for SQL, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text value for SQL, whatever is in it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
+    """Return the files that ``pattern`` (a path or a glob, relative to ``folder``) names, sorted.
+
+    Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
+    """
+    path = folder / pattern
+    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    if not found:
+        raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")
+    for file in found:
+        if file.is_dir():
+            raise SourceProblem(f"{file}: is a folder; source.{field} names files, such as {pattern}/*.parquet")
+        if not file.name.lower().endswith(_PARQUET + _CSV):
+            raise SourceProblem(f"{file}: is not a kind of file that is read; allowed are .parquet, .csv and .tsv")
+        if file.stat().st_size == 0:
+            raise SourceProblem(f"{file}: the file is empty (0 bytes)")
+    return [file.resolve() for file in found]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One of a source's two tables: the view's name, how users know it, and the types of its columns."""
+
+    view: str
+    label: str
+    types: dict[str, str]
+
+    def problem(self, column: str, message: str) -> SourceProblem:
+        return SourceProblem(f"{self.label}: column `{column}`: {message}")
+
+    def need(self, column: str, why: str) -> str:
+        """Return the type of a column. Raises SourceProblem naming the columns there are."""
+        if column not in self.types:
+            there = listed(list(self.types))
+            raise SourceProblem(f"{self.label}: column `{column}` is missing ({why}); the file has {there}")
+        return self.types[column]
+
+    def is_float(self, column: str) -> bool:
+        return self.types[column] in _FLOATS
+
+
+def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence[Path]) -> Table:
+    """Create a view over files of one kind and return its description. Raises SourceProblem."""
+    label = str(files[0]) if len(files) == 1 else f"{files[0].parent}/ ({len(files)} files)"
+    names = "[" + ", ".join(literal(str(file)) for file in files) + "]"
+    is_parquet = {file.name.lower().endswith(_PARQUET) for file in files}
+    if len(is_parquet) > 1:
+        raise SourceProblem(f"{label}: Parquet and CSV files are mixed; use one kind for a table")
+    # The whole CSV is sampled: a type guessed from the first rows would fail on a later one, in the midst of a look.
+    reader = f"read_parquet({names})" if is_parquet == {True} else f"read_csv({names}, sample_size = -1)"
+    try:
+        connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reader}")
+        described = connection.execute(f"DESCRIBE {view}").fetchall()
+        rows = connection.execute(f"SELECT count(*) FROM {view}").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise SourceProblem(f"{label}: cannot be read: {first_line(error)}") from error
+    if not rows:
+        raise SourceProblem(f"{label}: the file has columns but no rows")
+    return Table(view, label, {name: str(kind) for name, kind, *_ in described})
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def id_family(kind: str) -> str | None:
+    """Return what unit ids of a column type are compared as, None where a type cannot hold ids."""
+    if kind in _INTEGERS:
+        return "integers"
+    return {"VARCHAR": "text", "UUID": "uuids"}.get(kind)
+
+
+def check_number(connection: duckdb.DuckDBPyConnection, table: Table, column: str, why: str) -> None:
+    """Refuse a metric column that is not a number, with a count and an example."""
+    kind = table.need(column, why)
+    if kind in _INTEGERS or kind in _FLOATS or kind == "BOOLEAN" or kind.startswith("DECIMAL"):
+        return
+    if kind != "VARCHAR":
+        raise table.problem(column, f"is of type {kind}; {why} needs numbers")
+    name = quoted(column)
+    count, example = connection.execute(
+        f"SELECT count(*), any_value({name} ORDER BY {name}) FROM {table.view} "
+        f"WHERE {name} IS NOT NULL AND TRY_CAST({name} AS DOUBLE) IS NULL"
+    ).fetchall()[0]
+    found = f"{count:,} rows are not numbers, such as {example!r}" if count else "holds numbers written as text"
+    raise table.problem(column, f"is text, and {why} needs numbers: {found}")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """SQL of a time column: its day in the plan's time zone, and a value that orders rows in time."""
+
+    day: str
+    instant: str
+
+
+def time_sql(table: Table, column: str, timezone: str) -> Moment:
+    """Return the SQL of a time column. Raises SourceProblem for a type that holds no time."""
+    kind = table.need(column, "it says when")
+    name = quoted(column)
+    zone = literal(timezone)
+    if kind == "DATE":
+        return Moment(name, name)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return Moment(f"CAST({name} AT TIME ZONE {zone} AS DATE)", name)
+    if kind.startswith("TIMESTAMP"):
+        return Moment(f"CAST({name} AS DATE)", name)
+    if kind == "VARCHAR":
+        zoned = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE {zone}"
+        local = (
+            f"CASE WHEN regexp_matches({name}, {literal(_ZONED_TEXT)}) THEN {zoned} "
+            f"ELSE TRY_CAST({name} AS TIMESTAMP) END"
+        )
+        return Moment(f"CAST({local} AS DATE)", local)
+    raise table.problem(column, f"is of type {kind}; it must hold dates, timestamps, or text such as 2024-03-31")
+
+
+def check_days(
+    connection: duckdb.DuckDBPyConnection, table: Table, column: str, time: Moment, today: date
+) -> tuple[date, date]:
+    """Return the first and last day of a time column.
+
+    Raises SourceProblem for rows without a day, text that is no date, and days after ``today``.
+    """
+    name = quoted(column)
+    first, last, nulls, unread = connection.execute(
+        f"SELECT min(day), max(day), count(*) FILTER (raw IS NULL), count(*) FILTER (raw IS NOT NULL AND day IS NULL) "
+        f"FROM (SELECT {name} AS raw, {time.day} AS day FROM {table.view})"
+    ).fetchall()[0]
+    if nulls:
+        raise table.problem(column, f"{nulls:,} rows have no date; every row needs one")
+    if unread:
+        example = _example(connection, table, name, f"{time.day} IS NULL")
+        raise table.problem(column, f"{unread:,} rows are not dates, such as {example!r}; write 2024-03-31")
+    if last > today:
+        late = f"{time.day} > {literal(today.isoformat())}::DATE"
+        count = connection.execute(f"SELECT count(*) FROM {table.view} WHERE {late}").fetchall()[0][0]
+        raise table.problem(column, f"{count:,} rows are dated after today ({today}), such as {last}")
+    return first, last
+
+
+def _example(connection: duckdb.DuckDBPyConnection, table: Table, name: str, condition: str) -> object:
+    query = f"SELECT {name} FROM {table.view} WHERE {condition} ORDER BY 1 LIMIT 1"
+    return connection.execute(query).fetchall()[0][0]

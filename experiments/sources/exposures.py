@@ -1,0 +1,110 @@
+"""Exposures resolved: each unit's first exposure, its variant and cohort, and the units that are left out.
+
+A unit's first exposure wins. It is left out, once and for the first of these reasons that holds: first exposed before
+start, first exposed after enrollment, first exposed in an unknown variant, later seen in another variant.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
+
+import duckdb
+
+from analysis.plan import Plan
+from analysis.triangle import Cell, Tally
+from experiments.sources.base import Columns
+from experiments.sources.duckdb_tables import Moment, literal, quoted
+
+_REASONS = {1: "exposed_before_start", 2: "exposed_after_enrollment", 3: "unknown_variant"}
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """The temporary table ``units`` (unit, row, day, cohort, week) of one hash partition, and what is in it.
+
+    ``row`` numbers the counted units by cell, -1 where the unit is left out; ``day`` is days from start_date to the
+    first exposure; ``week`` its calendar week, -1 before start.
+
+    Attributes:
+        cells: the cells with their number of units, in the order of the rows.
+        tallies: units left out, by calendar week and reason.
+    """
+
+    cells: tuple[tuple[Cell, int], ...]
+    tallies: dict[int, Tally]
+
+    @property
+    def units(self) -> int:
+        return sum(count for _, count in self.cells)
+
+    @classmethod
+    def resolve(
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        plan: Plan,
+        end: date,
+        columns: Columns,
+        time: Moment,
+        partition: tuple[int, int],
+    ) -> Self:
+        """Create the table from the view ``exposures``, rows before day ``end``, units of (partition, partitions)."""
+        for statement in _statements(plan, end, columns, time, partition):
+            connection.execute(statement)
+        cells = connection.execute(
+            "SELECT code, cohort, crossed_week, count(*) FROM resolved WHERE reason = 0 "
+            "GROUP BY ALL ORDER BY code, cohort, crossed_week NULLS FIRST"
+        ).fetchall()
+        named = tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count in cells)
+        return cls(named, _tallies(connection))
+
+
+def _statements(plan: Plan, end: date, columns: Columns, time: Moment, partition: tuple[int, int]) -> list[str]:
+    start = f"{literal(plan.start_date.isoformat())}::DATE"
+    variant = f"CAST({quoted(columns.variant)} AS VARCHAR)"
+    codes = " ".join(f"WHEN {literal(item.key)} THEN {code}" for code, item in enumerate(plan.variants))
+    unit = quoted(columns.unit)
+    number, parts = partition
+    share = f"AND hash({unit}) % {parts} = {number}" if parts > 1 else ""
+    seen = (
+        f"SELECT {unit} AS unit, CASE {variant} {codes} ELSE -1 END AS code, {time.instant} AS instant, "
+        f"CAST({time.day} - {start} AS INTEGER) AS day FROM exposures "
+        f"WHERE {time.day} < {literal(end.isoformat())}::DATE {share}"
+    )
+    return [
+        f"CREATE OR REPLACE TEMP TABLE first_seen AS SELECT unit, min(day) AS day, arg_min(code, instant) AS code, "
+        f"min(code) <> max(code) AS crossed FROM ({seen}) GROUP BY unit",
+        # Units in two variants are few: their first variant is settled among ties, and the day of the other one found.
+        f"CREATE OR REPLACE TEMP TABLE crossing AS WITH rows AS (SELECT s.* FROM ({seen}) s "
+        "JOIN first_seen f ON s.unit = f.unit AND f.crossed), "
+        "first AS (SELECT unit, arg_min(code, (instant, code)) AS code FROM rows GROUP BY unit) "
+        "SELECT unit, any_value(first.code) AS code, min(rows.day) AS day FROM rows JOIN first USING (unit) "
+        "WHERE rows.code <> first.code GROUP BY unit",
+        "CREATE OR REPLACE TEMP TABLE resolved AS SELECT f.unit, coalesce(c.code, f.code) AS code, f.day, "
+        f"{week_sql('f.day')} AS cohort, {week_sql('c.day')} AS crossed_week, "
+        f"CASE WHEN f.day < 0 THEN 1 WHEN {week_sql('f.day')} >= {plan.enrollment_weeks} THEN 2 "
+        "WHEN coalesce(c.code, f.code) < 0 THEN 3 ELSE 0 END AS reason "
+        "FROM first_seen f LEFT JOIN crossing c ON f.unit = c.unit",
+        "CREATE OR REPLACE TEMP TABLE units AS SELECT unit, day, cohort, greatest(cohort, -1) AS week, "
+        "CAST(CASE WHEN reason = 0 THEN row_number() OVER (ORDER BY reason <> 0, code, cohort, "
+        "crossed_week NULLS FIRST, unit) - 1 ELSE -1 END AS INTEGER) AS row FROM resolved",
+    ]
+
+
+def week_sql(days: str) -> str:
+    """SQL of the calendar week of a number of days from start_date; rounds down before start_date too."""
+    # DuckDB's // rounds toward zero: the days are made positive first (a date has fewer than 7 million of them).
+    return f"CAST((({days}) + 7000000) // 7 - 1000000 AS INTEGER)"
+
+
+def _tallies(connection: duckdb.DuckDBPyConnection) -> dict[int, Tally]:
+    """Count units left out by the week in which the reason was seen."""
+    rows = connection.execute(
+        "SELECT reason, cohort AS week, count(*) FROM resolved WHERE reason > 0 GROUP BY ALL "
+        "UNION ALL SELECT 0, crossed_week, count(*) FROM resolved WHERE reason = 0 AND crossed_week IS NOT NULL "
+        "GROUP BY ALL"
+    ).fetchall()
+    tallies: dict[int, Tally] = {}
+    for reason, week, count in rows:
+        name = _REASONS.get(reason, "two_variants")
+        tallies[week] = tallies.get(week, Tally()) + Tally(excluded={name: count})
+    return tallies
