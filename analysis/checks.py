@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from scipy import special
 
 from analysis import windows
-from analysis.results import CheckRow
+from analysis.results import CheckRow, CheckState
 from analysis.triangle import Triangle
 
 #: An SRM alarm must be rare on healthy data, for it blocks every decision (Fabijan et al., KDD 2019, use .0005-.001).
@@ -36,7 +36,7 @@ def srm(triangle: Triangle) -> CheckRow:
         return CheckRow(check="srm", state="unknown", detail=f"too few units to tell: {seen}, designed {designed}")
     statistic = sum((count - wanted) ** 2 / wanted for count, wanted in zip(counts, expected, strict=True))
     p_value = float(special.chdtrc(len(counts) - 1, statistic))
-    state = "alarm" if p_value < SRM_LEVEL else "ok"
+    state: CheckState = "alarm" if p_value < SRM_LEVEL else "ok"
     return CheckRow(check="srm", state=state, p_value=p_value, detail=f"{seen} units, designed {designed}")
 
 

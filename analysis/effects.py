@@ -247,7 +247,7 @@ def _because(shown: Comparison, reason: str) -> Comparison:
 
 
 def _with(shown: Comparison, **changes: object) -> Comparison:
-    return Comparison(**{**vars(shown), **changes})  # type: ignore[arg-type]
+    return Comparison(**{**vars(shown), **changes})
 
 
 def contrast(means: Means, early: int, late: int) -> Contrast:

@@ -99,7 +99,8 @@ def _variants(file: ExperimentFile | HoldoutFile) -> tuple[Variant, ...]:
 
 
 def _metric(file: MetricFile) -> Metric:
-    event = file.event and Event(file.event.type, file.event.column, file.event.gap_weeks or 0)
+    given = file.event
+    event = Event(given.type, given.column, given.gap_weeks or 0) if given is not None else None
     return Metric(
         key=file.key, kind=file.kind, better=file.better, role=file.role, term=file.term,
         column=file.column or "", numerator=file.numerator or "", denominator=file.denominator or "", event=event,
@@ -133,8 +134,8 @@ def _plan(file: ExperimentFile | HoldoutFile, horizon: int) -> Plan:
         pre_weeks=file.pre_weeks, clock=file.clock, timezone=file.timezone, lag_days=file.source.lag_days,
         segments=tuple(file.segments), decision=_decision(file),
         holdout=None if holdout else file.holdout,
-        fraction=holdout and holdout.fraction,
-        planned_end_date=holdout and holdout.planned_end_date,
+        fraction=holdout.fraction if holdout else None,
+        planned_end_date=holdout.planned_end_date if holdout else None,
         members=tuple(holdout.members) if holdout else (),
         extra={**extra, **({"payload": payloads} if payloads else {})},
     )  # fmt: skip

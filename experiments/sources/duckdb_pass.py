@@ -129,31 +129,44 @@ def fill(
     codes = _FactCodes(plan, as_of)
     counts = np.zeros(codes.size, dtype=np.int64)
     for batch in _joined(connection, plan, as_of, unit, day, codes):
-        counts += np.bincount(_numpy(batch, 1), minlength=codes.size)
-        slots = _numpy(batch, 0)
-        inside = slots >= 0
-        every = bool(inside.all())
-        slots = slots if every else slots[inside]
-        values = {
-            column: _numpy(batch, position) if every else _numpy(batch, position)[inside]
-            for position, column in enumerate(plan.columns, start=2)
-        }
-        for number, series in enumerate(plan.series):
-            places = slots + number * block
-            if series.kind == "sum":
-                np.add.at(flat, places, values[series.column])
-            elif series.kind == "active":
-                flat[places[values[series.column] > 0]] = 1
-            else:
-                np.add.at(flat, places, 1.0)
+        counts += np.bincount(_integers(batch, 1), minlength=codes.size)
+        _scatter(batch, plan, flat, block)
     for number, series in enumerate(plan.series):
         if series.cap is not None:
             np.minimum(matrix[:, number], series.cap, out=matrix[:, number])
     return matrix, codes.counts(counts)
 
 
-def _numpy(batch: pa.RecordBatch, column: int) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = batch.column(column).to_numpy(zero_copy_only=False)
+def _scatter(batch: pa.RecordBatch, plan: Plan, flat: Array, block: int) -> None:
+    """Add a batch of (slot, code, values) to the flat matrix; rows without a slot are left out."""
+    slots = _integers(batch, 0)
+    values = {column: _floats(batch, position) for position, column in enumerate(_value_columns(plan), start=2)}
+    inside = slots >= 0
+    if not inside.all():
+        slots = slots[inside]
+        values = {column: value[inside] for column, value in values.items()}
+    for number, series in enumerate(plan.series):
+        places = slots + number * block
+        if series.kind == "sum":
+            np.add.at(flat, places, values[series.column])
+        elif series.kind == "active":
+            flat[places[values[series.column] > 0]] = 1
+        else:
+            np.add.at(flat, places, 1.0)
+
+
+def _value_columns(plan: Plan) -> tuple[str, ...]:
+    """The fact columns that weekly values are made of, each once."""
+    return tuple(dict.fromkeys(series.column for series in plan.series if series.column))
+
+
+def _integers(batch: pa.RecordBatch, column: int) -> NDArray[np.int64]:
+    array: NDArray[np.int64] = batch.column(column).to_numpy(zero_copy_only=False)
+    return array
+
+
+def _floats(batch: pa.RecordBatch, column: int) -> Array:
+    array: Array = batch.column(column).to_numpy(zero_copy_only=False)
     return array
 
 
@@ -199,10 +212,10 @@ def _joined(
     place = f"u.row::BIGINT * {wide} + {pre} + ({week})"
     inside = f"u.row >= 0 AND ({week}) >= {-plan.pre_weeks} AND ({week}) < {plan.horizon_weeks}"
     before = f"u.row >= 0 AND ({week}) < {-plan.pre_weeks}"
-    names = [f"v{position}" for position, _ in enumerate(plan.columns)]
+    names = [f"v{position}" for position, _ in enumerate(_value_columns(plan))]
     columns = "".join(
         f", coalesce(CAST({quoted(column)} AS DOUBLE), 0) AS {name}"
-        for name, column in zip(names, plan.columns, strict=True)
+        for name, column in zip(names, _value_columns(plan), strict=True)
     )
     query = (
         f"SELECT CASE WHEN {inside} THEN {place} ELSE -1 END, {codes.sql(fact_week, before)}"
