@@ -35,10 +35,13 @@ from experiments.sources.duckdb_tables import (
 from experiments.sources.exposures import Exposures
 
 #: Memory DuckDB may take for itself; what does not fit is spilled to its temporary folder.
-DUCKDB_MEMORY = "400MB"
+DUCKDB_MEMORY = "320MB"
+
+#: Rows that DuckDB may have ready before they are asked for.
+STREAM_BUFFER = "32MB"
 
 #: Size of the dense matrix of one hash partition of units.
-PARTITION_BYTES = 160 * 2**20
+PARTITION_BYTES = 320 * 2**20
 
 
 class DuckDBSource:
@@ -72,6 +75,8 @@ class DuckDBSource:
             },
         )
         connection.execute("SET TimeZone = 'UTC'")
+        # Lets DuckDB work ahead while a batch is being scattered.
+        connection.execute(f"SET streaming_buffer_size = '{STREAM_BUFFER}'")
         connection.execute(f"SET allowed_directories = [{', '.join(literal(folder) for folder in folders)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -93,18 +98,20 @@ class DuckDBSource:
         """See ``Source.inspect``."""
         try:
             self._check_columns(plan)
-            _, facts_last = self._days(self._facts, self._spec.columns.at, plan)
-            _, exposures_last = self._days(self._exposures, self._spec.columns.exposed_at, plan)
+            last = max(
+                self._last_day(self._facts, self._spec.columns.at, plan),
+                self._last_day(self._exposures, self._spec.columns.exposed_at, plan),
+            )
             self._check_variants(plan)
             partitions = duckdb_pass.partitions(self._connection, plan, PARTITION_BYTES)
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        return Inspection(max(facts_last, exposures_last), self._fingerprint(), partitions)
+        return Inspection(last, self._fingerprint(), partitions)
 
     def _unreadable(self, error: duckdb.Error) -> SourceProblem:
         return SourceProblem(f"{self._spec.folder}: the data cannot be read: {first_line(error)}")
 
-    def _days(self, table: Table, column: str, plan: Plan) -> tuple[date, date]:
+    def _last_day(self, table: Table, column: str, plan: Plan) -> date:
         return check_days(self._connection, table, column, time_sql(table, column, plan.timezone), self._today)
 
     def _check_columns(self, plan: Plan) -> None:

@@ -48,46 +48,76 @@ class Exposures:
         partition: tuple[int, int],
     ) -> Self:
         """Create the table from the view ``exposures``, rows before day ``end``, units of (partition, partitions)."""
-        for statement in _statements(plan, end, columns, time, partition):
-            connection.execute(statement)
-        cells = connection.execute(
-            "SELECT code, cohort, crossed_week, count(*) FROM resolved WHERE reason = 0 "
-            "GROUP BY ALL ORDER BY code, cohort, crossed_week NULLS FIRST"
-        ).fetchall()
-        named = tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count in cells)
-        return cls(named, _tallies(connection))
+        seen = _seen(plan, end, columns, time, partition)
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE first_seen AS SELECT unit, min(day) AS day, min(code) AS code, "
+            f"min(code) <> max(code) AS crossed FROM ({seen}) GROUP BY unit"
+        )
+        crossed = connection.execute("SELECT count(*) FROM first_seen WHERE crossed").fetchall()[0][0]
+        connection.execute(_crossing(seen) if crossed else _NO_CROSSING)
+        connection.execute(_units(plan))
+        return cls(_cells(connection, plan), _tallies(connection))
 
 
-def _statements(plan: Plan, end: date, columns: Columns, time: Moment, partition: tuple[int, int]) -> list[str]:
+def _seen(plan: Plan, end: date, columns: Columns, time: Moment, partition: tuple[int, int]) -> str:
+    """Query of the exposure rows before ``end``: unit, code of the variant (-1: unknown), instant, day from start."""
     start = f"{literal(plan.start_date.isoformat())}::DATE"
     variant = f"CAST({quoted(columns.variant)} AS VARCHAR)"
     codes = " ".join(f"WHEN {literal(item.key)} THEN {code}" for code, item in enumerate(plan.variants))
     unit = quoted(columns.unit)
     number, parts = partition
     share = f"AND hash({unit}) % {parts} = {number}" if parts > 1 else ""
-    seen = (
+    return (
         f"SELECT {unit} AS unit, CASE {variant} {codes} ELSE -1 END AS code, {time.instant} AS instant, "
         f"CAST({time.day} - {start} AS INTEGER) AS day FROM exposures "
         f"WHERE {time.day} < {literal(end.isoformat())}::DATE {share}"
     )
-    return [
-        f"CREATE OR REPLACE TEMP TABLE first_seen AS SELECT unit, min(day) AS day, arg_min(code, instant) AS code, "
-        f"min(code) <> max(code) AS crossed FROM ({seen}) GROUP BY unit",
-        # Units in two variants are few: their first variant is settled among ties, and the day of the other one found.
+
+
+#: The table of units in two variants where there are none: a left join to it costs nothing.
+_NO_CROSSING = "CREATE OR REPLACE TEMP TABLE crossing AS SELECT unit, code, day FROM first_seen LIMIT 0"
+
+
+def _crossing(seen: str) -> str:
+    """Statement that finds the first variant of units in two variants, and the day on which the other was seen."""
+    return (
         f"CREATE OR REPLACE TEMP TABLE crossing AS WITH rows AS (SELECT s.* FROM ({seen}) s "
         "JOIN first_seen f ON s.unit = f.unit AND f.crossed), "
+        # Of variants seen at the same instant the first in the plan is taken, so that the result repeats.
         "first AS (SELECT unit, arg_min(code, (instant, code)) AS code FROM rows GROUP BY unit) "
-        "SELECT unit, any_value(first.code) AS code, min(rows.day) AS day FROM rows JOIN first USING (unit) "
-        "WHERE rows.code <> first.code GROUP BY unit",
-        "CREATE OR REPLACE TEMP TABLE resolved AS SELECT f.unit, coalesce(c.code, f.code) AS code, f.day, "
-        f"{week_sql('f.day')} AS cohort, {week_sql('c.day')} AS crossed_week, "
-        f"CASE WHEN f.day < 0 THEN 1 WHEN {week_sql('f.day')} >= {plan.enrollment_weeks} THEN 2 "
-        "WHEN coalesce(c.code, f.code) < 0 THEN 3 ELSE 0 END AS reason "
-        "FROM first_seen f LEFT JOIN crossing c ON f.unit = c.unit",
-        "CREATE OR REPLACE TEMP TABLE units AS SELECT unit, day, cohort, greatest(cohort, -1) AS week, "
-        "CAST(CASE WHEN reason = 0 THEN row_number() OVER (ORDER BY reason <> 0, code, cohort, "
-        "crossed_week NULLS FIRST, unit) - 1 ELSE -1 END AS INTEGER) AS row FROM resolved",
-    ]
+        "SELECT rows.unit, any_value(first.code) AS code, min(rows.day) AS day "
+        "FROM rows JOIN first ON rows.unit = first.unit WHERE rows.code <> first.code GROUP BY rows.unit"
+    )
+
+
+def _units(plan: Plan) -> str:
+    """Statement that settles every unit's reason, cohort and cell, and numbers the counted units by cell."""
+    cohort = week_sql("f.day")
+    code = "coalesce(c.code, f.code)"
+    reason = (
+        f"CASE WHEN f.day < 0 THEN 1 WHEN {cohort} >= {plan.enrollment_weeks} THEN 2 WHEN {code} < 0 THEN 3 ELSE 0 END"
+    )
+    return (
+        "CREATE OR REPLACE TEMP TABLE units AS SELECT unit, day, cohort, greatest(cohort, -1) AS week, reason, code, "
+        "crossed_week, CAST(CASE WHEN reason = 0 THEN row_number() OVER () - 1 ELSE -1 END AS INTEGER) AS row FROM ("
+        f"SELECT f.unit, f.day, {cohort} AS cohort, {reason} AS reason, {code} AS code, "
+        f"{week_sql('c.day')} AS crossed_week FROM first_seen f LEFT JOIN crossing c ON f.unit = c.unit "
+        f"ORDER BY {reason}, {code} * {plan.enrollment_weeks} + {cohort}, crossed_week NULLS FIRST, f.unit)"
+    )
+
+
+def _cells(connection: duckdb.DuckDBPyConnection, plan: Plan) -> tuple[tuple[Cell, int], ...]:
+    """Return the cells in the order of their rows. The rows of a cell must follow each other; this is checked."""
+    found = connection.execute(
+        "SELECT code, cohort, crossed_week, count(*), min(row) FROM units WHERE reason = 0 GROUP BY 1, 2, 3 ORDER BY 5"
+    ).fetchall()
+    spans = connection.execute(
+        "SELECT count(*) FROM (SELECT max(row) - min(row) + 1 - count(*) AS gap FROM units WHERE reason = 0 "
+        "GROUP BY code, cohort, crossed_week) WHERE gap <> 0"
+    ).fetchall()
+    if spans[0][0]:
+        raise RuntimeError("the units of a cell do not follow each other: DuckDB did not keep the order asked for")
+    return tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count, _ in found)
 
 
 def week_sql(days: str) -> str:
@@ -99,8 +129,8 @@ def week_sql(days: str) -> str:
 def _tallies(connection: duckdb.DuckDBPyConnection) -> dict[int, Tally]:
     """Count units left out by the week in which the reason was seen."""
     rows = connection.execute(
-        "SELECT reason, cohort AS week, count(*) FROM resolved WHERE reason > 0 GROUP BY ALL "
-        "UNION ALL SELECT 0, crossed_week, count(*) FROM resolved WHERE reason = 0 AND crossed_week IS NOT NULL "
+        "SELECT reason, cohort AS week, count(*) FROM units WHERE reason > 0 GROUP BY ALL "
+        "UNION ALL SELECT 0, crossed_week, count(*) FROM units WHERE reason = 0 AND crossed_week IS NOT NULL "
         "GROUP BY ALL"
     ).fetchall()
     tallies: dict[int, Tally] = {}
