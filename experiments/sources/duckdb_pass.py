@@ -15,7 +15,7 @@ from analysis.plan import Plan
 from analysis.triangle import Cell, FactCount, FactWeek, Tally
 from experiments.sources.base import SourceProblem
 from experiments.sources.duckdb_tables import Table, literal, quoted
-from experiments.sources.exposures import Exposures, week_sql
+from experiments.sources.exposures import Exposures, days_sql, week_sql
 
 _BATCH_ROWS = 500_000
 _PRODUCT_ROWS = 32_768
@@ -41,11 +41,6 @@ def partitions(connection: duckdb.DuckDBPyConnection, plan: Plan, target_bytes: 
 def _oldest_week(plan: Plan) -> int:
     """All weeks before the pre-period of every unit count as this one."""
     return -plan.pre_weeks - 1
-
-
-def _fact_week(day: str, plan: Plan) -> str:
-    start = f"{literal(plan.start_date.isoformat())}::DATE"
-    return f"greatest({week_sql(f'{day} - {start}')}, {_oldest_week(plan)})"
 
 
 def tallies(
@@ -128,7 +123,7 @@ def fill(
     flat = matrix.reshape(-1)
     codes = _FactCodes(plan, as_of)
     counts = np.zeros(codes.size, dtype=np.int64)
-    for batch in _joined(connection, plan, as_of, unit, day, codes):
+    for batch in _joined(connection, plan, as_of, unit, day, codes, exposures.units):
         counts += np.bincount(_integers(batch, 1), minlength=codes.size)
         _scatter(batch, plan, flat, block)
     for number, series in enumerate(plan.series):
@@ -145,8 +140,10 @@ def _scatter(batch: pa.RecordBatch, plan: Plan, flat: Array, block: int) -> None
     if not inside.all():
         slots = slots[inside]
         values = {column: value[inside] for column, value in values.items()}
+    places = slots.astype(np.intp)
     for number, series in enumerate(plan.series):
-        places = slots + number * block
+        if number:
+            places += block
         if series.kind == "sum":
             np.add.at(flat, places, values[series.column])
         elif series.kind == "active":
@@ -179,9 +176,10 @@ class _FactCodes:
         self.exposure_weeks = max(0, last) + 2
         self.size = (max(0, last) + 1 - self.oldest) * self.exposure_weeks * 2
 
-    def sql(self, fact_week: str, before: str) -> str:
-        row = f"({fact_week} - {self.oldest}) * {self.exposure_weeks} + u.week + 1"
-        return f"CAST(({row}) * 2 + CAST({before} AS INTEGER) AS INTEGER)"
+    def sql(self, pre_weeks: int) -> str:
+        """SQL of the code of a row with the columns row, week, exposed and since (weeks since exposure)."""
+        place = f"(week - {self.oldest}) * {self.exposure_weeks} + exposed + 1"
+        return f"({place}) * 2 + CAST(row >= 0 AND since < {-pre_weeks} AS INTEGER)"
 
     def counts(self, counted: NDArray[np.int64]) -> dict[FactWeek, FactCount]:
         found: dict[FactWeek, FactCount] = {}
@@ -195,36 +193,38 @@ class _FactCodes:
 
 
 def _joined(
-    connection: duckdb.DuckDBPyConnection, plan: Plan, as_of: date, unit: str, day: str, codes: _FactCodes
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    as_of: date,
+    unit: str,
+    day: str,
+    codes: _FactCodes,
+    units: int,
 ) -> Iterator[pa.RecordBatch]:
     """Stream (slot, code, one value a column) of the facts of known units before as_of.
 
     ``slot`` is the place of the row's unit and week in the first series of the flat matrix, -1 where it has none.
     """
-    block, pre = _block(plan), _pre_columns(plan)
-    start = f"{literal(plan.start_date.isoformat())}::DATE"
+    pre, wide = _pre_columns(plan), len(plan.series) * _block(plan)
     end = f"{literal(windows.read_until(plan, as_of).isoformat())}::DATE"
-    fact_week = _fact_week("f.day", plan)
-    week = (
-        week_sql(f"f.day - {start} - u.day") if plan.clock == "unit" else f"{week_sql(f'f.day - {start}')} - u.cohort"
-    )
-    wide = len(plan.series) * block
-    place = f"u.row::BIGINT * {wide} + {pre} + ({week})"
-    inside = f"u.row >= 0 AND ({week}) >= {-plan.pre_weeks} AND ({week}) < {plan.horizon_weeks}"
-    before = f"u.row >= 0 AND ({week}) < {-plan.pre_weeks}"
     names = [f"v{position}" for position, _ in enumerate(_value_columns(plan))]
-    columns = "".join(
+    values = "".join(
         f", coalesce(CAST({quoted(column)} AS DOUBLE), 0) AS {name}"
         for name, column in zip(names, _value_columns(plan), strict=True)
     )
+    shown = "".join(f", {name}" for name in names)
+    since = week_sql("f.day - u.day") if plan.clock == "unit" else f"{week_sql('f.day')} - u.cohort"
+    # A row number times the matrix's width passes 2^31 in large partitions only; narrow integers are much faster.
+    size = "BIGINT" if units * wide >= 2**31 else "INTEGER"
     query = (
-        f"SELECT CASE WHEN {inside} THEN {place} ELSE -1 END, {codes.sql(fact_week, before)}"
-        f"{''.join(f', f.{name}' for name in names)} "
-        f"FROM (SELECT {quoted(unit)} AS unit, {day} AS day{columns} FROM facts WHERE {day} < {end}) f "
-        "JOIN units u ON f.unit = u.unit"
+        f"SELECT CASE WHEN row >= 0 AND since >= {-plan.pre_weeks} AND since < {plan.horizon_weeks} "
+        f"THEN row::{size} * {wide} + {pre} + since ELSE -1 END, {codes.sql(plan.pre_weeks)}{shown} FROM ("
+        f"SELECT u.row, u.week AS exposed, {since} AS since, "
+        f"greatest({week_sql('f.day')}, {_oldest_week(plan)}) AS week{shown} "
+        f"FROM (SELECT {quoted(unit)} AS unit, {days_sql(day, plan)} AS day{values} FROM facts WHERE {day} < {end}) f "
+        "JOIN units u ON f.unit = u.unit)"
     )
-    reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
-    yield from reader
+    yield from connection.sql(query).to_arrow_reader(_BATCH_ROWS)
 
 
 def moments(plan: Plan, matrix: Array, cells: Sequence[tuple[Cell, int]]) -> dict[Cell, Moments]:

@@ -37,7 +37,7 @@ def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
     Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
     """
     path = folder / pattern
-    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - the pattern may be absolute
     if not found:
         raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")
     for file in found:
@@ -138,10 +138,9 @@ def time_sql(table: Table, column: str, timezone: str) -> Moment:
     if kind.startswith("TIMESTAMP"):
         return Moment(f"CAST({name} AS DATE)", name)
     if kind == "VARCHAR":
-        local = (
-            f"CASE WHEN regexp_matches({name}, {literal(_ZONED_TEXT)}) "
-            f"THEN TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE {literal(timezone)} ELSE TRY_CAST({name} AS TIMESTAMP) END"
-        )
+        zoned = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE {literal(timezone)}"
+        is_zoned = f"regexp_matches({name}, {literal(_ZONED_TEXT)})"
+        local = f"CASE WHEN {is_zoned} THEN {zoned} ELSE TRY_CAST({name} AS TIMESTAMP) END"
         return Moment(f"CAST({local} AS DATE)", local)
     raise table.problem(column, f"is of type {kind}; it must hold dates, timestamps, or text such as 2024-03-31")
 

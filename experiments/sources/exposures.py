@@ -61,7 +61,6 @@ class Exposures:
 
 def _seen(plan: Plan, end: date, columns: Columns, time: Moment, partition: tuple[int, int]) -> str:
     """Query of the exposure rows before ``end``: unit, code of the variant (-1: unknown), instant, day from start."""
-    start = f"{literal(plan.start_date.isoformat())}::DATE"
     variant = f"CAST({quoted(columns.variant)} AS VARCHAR)"
     codes = " ".join(f"WHEN {literal(item.key)} THEN {code}" for code, item in enumerate(plan.variants))
     unit = quoted(columns.unit)
@@ -69,7 +68,7 @@ def _seen(plan: Plan, end: date, columns: Columns, time: Moment, partition: tupl
     share = f"AND hash({unit}) % {parts} = {number}" if parts > 1 else ""
     return (
         f"SELECT {unit} AS unit, CASE {variant} {codes} ELSE -1 END AS code, {time.instant} AS instant, "
-        f"CAST({time.day} - {start} AS INTEGER) AS day FROM exposures "
+        f"{days_sql(time.day, plan)} AS day FROM exposures "
         f"WHERE {time.day} < {literal(end.isoformat())}::DATE {share}"
     )
 
@@ -120,10 +119,15 @@ def _cells(connection: duckdb.DuckDBPyConnection, plan: Plan) -> tuple[tuple[Cel
     return tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count, _ in found)
 
 
+def days_sql(day: str, plan: Plan) -> str:
+    """SQL of the days from start_date to a date, as a narrow integer: what follows from it is much faster so."""
+    return f"CAST({day} - {literal(plan.start_date.isoformat())}::DATE AS INTEGER)"
+
+
 def week_sql(days: str) -> str:
     """SQL of the calendar week of a number of days from start_date; rounds down before start_date too."""
-    # DuckDB's // rounds toward zero: the days are made positive first (a date has fewer than 7 million of them).
-    return f"CAST((({days}) + 7000000) // 7 - 1000000 AS INTEGER)"
+    # DuckDB's // rounds toward zero: the days are made positive first, by more weeks than there are years in dates.
+    return f"(({days} + {7 * 1_000_000}) // 7 - {1_000_000})"
 
 
 def _tallies(connection: duckdb.DuckDBPyConnection) -> dict[int, Tally]:

@@ -1,0 +1,49 @@
+"""The Celery application. Workers and beat use Holdfast's own database server like every other process."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, celeryd_init
+from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
+
+from experiments import embedded
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
+
+TRANSPORT_ALIASES["filesystem"] = "experiments.filequeue:Transport"
+
+app = Celery("holdfast")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def make_queue_folders() -> None:
+    """The folders of the file queue, private to this user; nothing to do with another broker."""
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    folders = [Path(value) for key, value in options.items() if "folder" in key]
+    if not folders:
+        return
+    embedded.make_home(settings.HOLDFAST_HOME)
+    settings.HOLDFAST_QUEUE_FOLDER.mkdir(mode=0o700, exist_ok=True)
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@celeryd_init.connect
+@beat_init.connect
+def acquire_database(**_: Any) -> None:
+    """In the main process only: pool children are forked later, and a forked child neither holds nor stops a server."""
+    if not settings.HOLDFAST_EMBEDDED:
+        return
+    try:
+        embedded.acquire(settings.HOLDFAST_HOME)
+    except embedded.ServerProblem as problem:
+        print(problem, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+make_queue_folders()

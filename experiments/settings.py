@@ -1,0 +1,225 @@
+"""The one settings file. Everything that differs between machines is an environment variable, and a wrong one is fatal.
+
+Without any variable Holdfast runs on this machine alone: its own PostgreSQL, queues in files, a secret key of its own.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+from experiments import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOLDFAST_HOME = embedded.default_home()
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+
+
+def _flag(name: str) -> bool:
+    value = os.environ.get(name, "0")
+    if value not in ("0", "1"):
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be 0 or 1.")
+    return value == "1"
+
+
+def _positive_int(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal() or int(value) < 1:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+    return int(value)
+
+
+def _names(name: str, default: list[str]) -> list[str]:
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
+
+
+def _secret_key(hosts: list[str]) -> str:
+    """The given key; a generated one is good enough only while nobody else can reach this machine's pages."""
+    given = os.environ.get("HOLDFAST_SECRET_KEY", "")
+    if given:
+        return given
+    if set(hosts) - set(LOOPBACK):
+        raise ImproperlyConfigured(
+            f"HOLDFAST_SECRET_KEY is not set. It is needed because HOLDFAST_ALLOWED_HOSTS ({', '.join(hosts)}) lets "
+            "other machines in. Set it to a long random text and keep it secret."
+        )
+    path = HOLDFAST_HOME / "secret-key"
+    try:
+        if not path.exists():
+            _write_once(path, secrets.token_urlsafe(50))
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The secret key could not be kept in {path}: {error.strerror}. Set HOLDFAST_SECRET_KEY, or HOLDFAST_HOME "
+            "to a folder that you can write to."
+        ) from error
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a private file whole; if another process was quicker, its file stays."""
+    embedded.make_home(path.parent)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _database(url: str) -> dict[str, Any]:
+    if not url:
+        return {**embedded.conninfo(HOLDFAST_HOME), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    try:
+        parts: dict[str, Any] = dict(conninfo_to_dict(url))
+    except psycopg.ProgrammingError:  # its message repeats the address, password and all
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not the address of a PostgreSQL database. It looks like "
+            "postgresql://user:password@host:5432/name."
+        ) from None
+    name = parts.pop("dbname", None)
+    if not name and "service" not in parts:
+        raise ImproperlyConfigured("DATABASE_URL names no database: add its name at the end, as in .../holdfast.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name or "",
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": parts,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def _collected(manifest: Path, sources: Path) -> bool:
+    """Collected files are used only while they are newer than all of ours: pages break on a name they do not have."""
+    if not manifest.exists():
+        return False
+    built = manifest.stat().st_mtime
+    return all(path.stat().st_mtime <= built for path in sources.rglob("*"))
+
+
+# --- who may come in -------------------------------------------------------------------------------------------------
+DEBUG = _flag("HOLDFAST_DEBUG")
+ALLOWED_HOSTS = _names("HOLDFAST_ALLOWED_HOSTS", LOOPBACK)
+SECRET_KEY = _secret_key(ALLOWED_HOSTS)
+LOCAL_ONLY = not set(ALLOWED_HOSTS) - set(LOOPBACK)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL_ONLY
+CSRF_TRUSTED_ORIGINS = _names("HOLDFAST_TRUSTED_ORIGINS", [])
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# Charts are drawn by vega-embed with an expression interpreter and without a style sheet of its own, so neither eval
+# nor inline styles need to be let in.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- the application -------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "experiments",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "experiments.urls"
+WSGI_APPLICATION = "experiments.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- database --------------------------------------------------------------------------------------------------------
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+HOLDFAST_EMBEDDED = not DATABASE_URL  # Holdfast's own server, which processes acquire before they use it
+DATABASES = {"default": _database(DATABASE_URL)}
+
+# --- Celery ----------------------------------------------------------------------------------------------------------
+# Looks are leases in the database: a worker that has not finished a cell after this time is taken for dead.
+HOLDFAST_LEASE_SECONDS = _positive_int("HOLDFAST_LEASE_SECONDS", 30)
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "") or "filesystem://localhost"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+HOLDFAST_QUEUE_FOLDER = HOLDFAST_HOME / "queue"
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(HOLDFAST_QUEUE_FOLDER / "messages"),
+        "data_folder_out": str(HOLDFAST_QUEUE_FOLDER / "messages"),
+        "processed_folder": str(HOLDFAST_QUEUE_FOLDER / "processed"),
+        "control_folder": str(HOLDFAST_QUEUE_FOLDER / "control"),
+        "polling_interval": 0.1,  # seconds; the transport's own default of 1 makes every message slow
+    }
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # `celery inspect` would mean more files to poll
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "holdfast"
+CELERY_TASK_IGNORE_RESULT = True  # results are rows that the tasks write themselves
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {}
+
+# --- static files ----------------------------------------------------------------------------------------------------
+# build/static is written by `manage.py build_static`: third-party JavaScript comes out of installed packages.
+HOLDFAST_GENERATED_STATIC = BASE_DIR / "build" / "static"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+STATICFILES_DIRS = [HOLDFAST_GENERATED_STATIC]
+HOLDFAST_COLLECTED = not DEBUG and _collected(STATIC_ROOT / "staticfiles.json", BASE_DIR / "experiments" / "static")
+WHITENOISE_USE_FINDERS = not HOLDFAST_COLLECTED
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if HOLDFAST_COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- logging ---------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+}

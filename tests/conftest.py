@@ -1,0 +1,65 @@
+"""One real PostgreSQL for the whole run, as a user of Holdfast gets it; and what a test may need from the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from experiments import embedded
+
+CI = os.environ.get("CI") == "true"
+TEST_DATABASE = "test_holdfast_"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Static files are served from where they lie: a new style sheet needs no collecting before a test sees it.
+    settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.WHITENOISE_USE_FINDERS = True
+    # Two runs at a time in one checkout each get a database of their own.
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"{TEST_DATABASE}{os.getpid()}"
+    if settings.HOLDFAST_EMBEDDED and not config.option.collectonly:
+        try:
+            embedded.acquire(settings.HOLDFAST_HOME)
+        except embedded.ServerProblem as problem:
+            pytest.exit(str(problem), returncode=1)
+        _drop_leftovers()
+
+
+def _drop_leftovers() -> None:
+    """Databases of test runs that were killed: their process is gone."""
+    server = embedded.conninfo(settings.HOLDFAST_HOME)
+    with psycopg.connect(
+        host=server["HOST"], port=server["PORT"], user=server["USER"], dbname="postgres", autocommit=True
+    ) as connection:
+        names = [row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()]
+        for name in names:
+            owner = name.removeprefix(TEST_DATABASE)
+            if owner != name and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def missing(what: str) -> None:
+    """Skip for want of something on this machine; in CI, where everything has to be there, fail."""
+    if CI:
+        pytest.fail(f"CI lacks {what}", pytrace=False)
+    pytest.skip(f"{what} is missing on this machine")
+
+
+@pytest.fixture(scope="session")
+def requires() -> Callable[[str], str]:
+    """requires("chromium") gives the path of a program, or ends the test as missing() says."""
+
+    def find(program: str) -> str:
+        path = shutil.which(program)
+        if path is None:
+            missing(program)
+            raise AssertionError  # missing() never returns; the type checker does not know
+        return path
+
+    return find

@@ -1,0 +1,157 @@
+"""Settings are read in processes of their own, each with its own environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Prints the asked-for settings as JSON, or the one line that manage.py would print.
+READ = """
+import json, sys
+from django.core.exceptions import ImproperlyConfigured
+try:
+    from experiments import settings
+except ImproperlyConfigured as problem:
+    sys.exit(f"Error: {problem}")
+print(json.dumps({name: getattr(settings, name) for name in sys.argv[1:]}))
+"""
+
+
+def run(home: Path, arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "DATABASE_", "CELERY_"))
+    }
+    environment = {**kept, "HOLDFAST_HOME": str(home), **variables}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+
+
+def read(home: Path, *names: str, **variables: str) -> dict[str, Any]:
+    done = run(home, ["-c", READ, *names], **variables)
+    assert done.returncode == 0, done.stderr
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
+
+
+def refusal(home: Path, **variables: str) -> str:
+    done = run(home, ["-c", READ], **variables)
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
+def test_a_key_is_generated_once_and_kept_private(tmp_path: Path) -> None:
+    first = read(tmp_path, "SECRET_KEY")["SECRET_KEY"]
+    assert len(first) >= 50
+    assert read(tmp_path, "SECRET_KEY")["SECRET_KEY"] == first
+    assert stat.S_IMODE((tmp_path / "secret-key").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret-key"]
+
+
+def test_a_given_key_is_used_and_nothing_is_written(tmp_path: Path) -> None:
+    assert read(tmp_path, "SECRET_KEY", HOLDFAST_SECRET_KEY="given")["SECRET_KEY"] == "given"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_hosts_need_a_key_of_their_own(tmp_path: Path) -> None:
+    message = refusal(tmp_path, HOLDFAST_ALLOWED_HOSTS="holdfast.example.com")
+    assert "HOLDFAST_SECRET_KEY is not set" in message
+    assert "holdfast.example.com" in message
+
+
+def test_cookies_are_secure_for_other_hosts(tmp_path: Path) -> None:
+    names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
+    open_to_others = {"HOLDFAST_ALLOWED_HOSTS": "holdfast.example.com", "HOLDFAST_SECRET_KEY": "given"}
+    assert set(read(tmp_path, *names, **open_to_others).values()) == {True}
+    assert set(read(tmp_path, *names).values()) == {False}
+
+
+def test_without_variables_the_database_is_holdfasts_own(tmp_path: Path) -> None:
+    values = read(tmp_path, "DATABASES", "HOLDFAST_EMBEDDED")
+    assert values["HOLDFAST_EMBEDDED"] is True
+    assert values["DATABASES"]["default"]["HOST"].startswith("/")
+
+
+def test_a_database_url_is_taken_apart(tmp_path: Path) -> None:
+    url = "postgresql://ann:p%40ss@db.example.com:6543/trials?sslmode=require"
+    values = read(tmp_path, "DATABASES", "HOLDFAST_EMBEDDED", DATABASE_URL=url)
+    database = values["DATABASES"]["default"]
+    assert values["HOLDFAST_EMBEDDED"] is False
+    assert {key: database[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")} == {
+        "NAME": "trials",
+        "USER": "ann",
+        "PASSWORD": "p@ss",
+        "HOST": "db.example.com",
+        "PORT": "6543",
+    }
+    assert database["OPTIONS"] == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize("url", ["mysql://ann:hush@host/name", "sqlite:///hush.db", "hush"])
+def test_an_address_that_is_not_postgresql_is_refused_without_repeating_it(tmp_path: Path, url: str) -> None:
+    message = refusal(tmp_path, DATABASE_URL=url)
+    assert "DATABASE_URL is not the address of a PostgreSQL database" in message
+    assert "hush" not in message
+
+
+def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
+    assert "names no database" in refusal(tmp_path, DATABASE_URL="postgresql://ann@host")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HOLDFAST_DEBUG", "yes"), ("HOLDFAST_LEASE_SECONDS", "0"), ("HOLDFAST_LEASE_SECONDS", "half a minute")],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, variable: str, value: str) -> None:
+    message = refusal(tmp_path, **{variable: value})
+    assert variable in message
+    assert repr(value) in message
+
+
+def test_a_home_that_cannot_be_written_is_named() -> None:
+    assert "Set HOLDFAST_SECRET_KEY, or HOLDFAST_HOME" in refusal(Path("/dev/null/home"))
+
+
+def test_the_queue_is_files_until_a_broker_is_named(tmp_path: Path) -> None:
+    names = ("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS")
+    local = read(tmp_path, *names)
+    assert local["CELERY_BROKER_URL"].startswith("filesystem:")
+    assert local["CELERY_BROKER_TRANSPORT_OPTIONS"]["data_folder_in"].startswith(str(tmp_path))
+    redis = read(tmp_path, *names, CELERY_BROKER_URL="redis://broker.example.com/0")
+    assert redis == {"CELERY_BROKER_URL": "redis://broker.example.com/0", "CELERY_BROKER_TRANSPORT_OPTIONS": {}}
+
+
+def test_manage_py_prints_a_wrong_setting_without_a_traceback(tmp_path: Path) -> None:
+    done = run(tmp_path, ["manage.py", "migrate"], DATABASE_URL="nonsense")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: DATABASE_URL is not the address")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_manage_py_prints_a_server_problem_without_a_traceback(tmp_path: Path) -> None:
+    done = run(Path("/dev/null/home"), ["manage.py", "migrate"], HOLDFAST_SECRET_KEY="given")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Holdfast's database could not be set up under /dev/null/home")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_needs_no_database(tmp_path: Path) -> None:
+    done = run(tmp_path, ["manage.py", "up", "--help"])
+    assert done.returncode == 0
+    assert "--port" in done.stdout
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_nothing_but_our_own_files_may_be_loaded_by_a_page(tmp_path: Path) -> None:
+    directives = read(tmp_path, "CONTENT_SECURITY_POLICY")["CONTENT_SECURITY_POLICY"]["DIRECTIVES"]
+    assert directives["default-src"] == ["'none'"]
+    assert directives["script-src"] == ["'self'"]
+    assert directives["style-src"] == ["'self'"]
+    assert directives["frame-ancestors"] == ["'none'"]
