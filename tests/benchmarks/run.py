@@ -102,7 +102,9 @@ def main() -> None:
 
 def _report(folder: Path, quick: bool, repeats: int) -> None:
     print(f"Machine: {_machine()}\n")
-    sizes = [(MILLION, False)] if quick else [(MILLION, False), (3 * MILLION, False), (MILLION, True), (3 * MILLION, True)]
+    sizes = (
+        [(MILLION, False)] if quick else [(MILLION, False), (3 * MILLION, False), (MILLION, True), (3 * MILLION, True)]
+    )
     print("Reading exposures and facts into moments, 12 weeks x 3 metrics")
     for units, daily in sizes:
         definition = world(folder, units, daily)
@@ -115,8 +117,12 @@ def _report(folder: Path, quick: bool, repeats: int) -> None:
     speed = _child("speed", world(folder, MILLION, daily=False), repeats)
     print(f"\nBeside DuckDB in the same process, 1 M units, weekly facts (best of {repeats})")
     print(f"  exposures and moments        {speed['read']:.2f} s")
-    print(f"  its join + GROUP BY          {speed['group']:.2f} s   ours takes {speed['read'] / speed['group']:.2f} of it (bound 1)")
-    print(f"  its bare scan                {speed['scan']:.2f} s   ours takes {speed['read'] / speed['scan']:.1f} times it (bound 10)")
+    print(
+        f"  its join + GROUP BY          {speed['group']:.2f} s   ours takes {speed['read'] / speed['group']:.2f} of it (bound 1)"
+    )
+    print(
+        f"  its bare scan                {speed['scan']:.2f} s   ours takes {speed['read'] / speed['scan']:.1f} times it (bound 10)"
+    )
 
 
 if __name__ == "__main__":

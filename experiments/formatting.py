@@ -1,0 +1,91 @@
+"""How numbers read: the one place where anything is rounded, for pages and terminal tables alike.
+
+Rounding never changes what a reader concludes: a number that is not zero keeps its sign, and a p-value just below
+5 % is not shown as 0.050. None, and anything that is not finite, is an em dash.
+"""
+
+import math
+from datetime import date
+
+NOTHING = "—"
+MINUS = "−"
+THIN_SPACE = "\u202f"  # narrow and never broken over two lines
+FINEST_DECIMALS = 12
+LARGEST_PLAIN = 1e9
+SMALLEST_PLAIN = 1e-6
+
+
+def percent(fraction: float | None, signed: bool = True) -> str:
+    """Return a fraction as a percentage, at most three significant digits: ``+3.0 %``, ``−0.42 %``, ``+128 %``."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOTHING
+    return f"{_hundredths(fraction, _percent_decimals(fraction), signed)} %"
+
+
+def percent_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of fractions with the same decimals at both ends: ``+2.0 to +4.0 %``."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return NOTHING
+    decimals = min(_percent_decimals(low), _percent_decimals(high))
+    return f"{_hundredths(low, decimals, True)} to {_hundredths(high, decimals, True)} %"
+
+
+def number(value: float | None) -> str:
+    """Return a value with three significant digits; digits before the decimal point are all kept."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    size = abs(value)
+    if size >= LARGEST_PLAIN or 0 < size < SMALLEST_PLAIN:
+        mantissa, exponent = f"{size:.2e}".split("e")
+        return f"{MINUS if value < 0 else ''}{mantissa}e{int(exponent)}"
+    decimals = 2 if size == 0 else max(0, 2 - _exponent(size, 3))
+    return _signed(value, f"{size:,.{decimals}f}" if size else "0", signed=False)
+
+
+def p_value(p: float | None) -> str:
+    """Return ``p = 0.37``, ``p = 0.012`` or ``p < 0.001``."""
+    if p is None or not math.isfinite(p):
+        return NOTHING
+    if p < 0.001:
+        return "p < 0.001"
+    decimals = 2 if p >= 0.1 else 3
+    while p < 0.05 and round(p, decimals) >= 0.05 and decimals < FINEST_DECIMALS:
+        decimals += 1
+    return f"p = {p:.{decimals}f}"
+
+
+def count(n: int | None) -> str:
+    """Return a whole number in groups of three: ``40 000``."""
+    return NOTHING if n is None else _signed(n, f"{abs(n):,}", signed=False)
+
+
+def day(date_: date | None) -> str:
+    """Return a date as ISO 8601: ``2017-12-31``."""
+    return NOTHING if date_ is None else date_.strftime("%Y-%m-%d")
+
+
+def _percent_decimals(fraction: float) -> int:
+    """Decimals of a percentage: none from 100 %, one from 1 %, two below."""
+    size = abs(fraction) * 100
+    if size == 0:
+        return 1
+    exponent = _exponent(size, 2)
+    return 0 if exponent >= 2 else 1 if exponent >= 0 else 2
+
+
+def _hundredths(fraction: float, decimals: int, signed: bool) -> str:
+    """Return 100 times the fraction, with more decimals where the given ones would make it zero."""
+    value = fraction * 100
+    while value and decimals < FINEST_DECIMALS and round(abs(value), decimals) == 0:
+        decimals += 1
+    return _signed(value, f"{abs(value):,.{decimals}f}", signed)
+
+
+def _signed(value: float, digits: str, signed: bool) -> str:
+    sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
+    return sign + digits.replace(",", THIN_SPACE)
+
+
+def _exponent(size: float, significant: int) -> int:
+    """Return the decimal exponent of a positive number once it is rounded to so many significant digits."""
+    return int(f"{size:.{significant - 1}e}".split("e")[1])

@@ -1,0 +1,185 @@
+"""The current cohort triangle of a plan: one version, replaced as a whole by the newest look, never copied per look."""
+
+from typing import Self
+
+from django.db import models
+
+from analysis.moments import Moments
+from analysis.triangle import EXCLUSIONS, Cell, FactCount, FactWeek, Tally, Triangle
+from experiments.models.constraints import one_of
+from experiments.models.look import Look
+from experiments.models.packing import pack_array, pack_symmetric, unpack_array, unpack_symmetric
+from experiments.models.plan import Plan
+
+
+class CurrentTriangle(models.Model):
+    """The head of a plan's stored triangle. ``fingerprint`` names the data it was read from."""
+
+    plan = models.OneToOneField(Plan, on_delete=models.CASCADE, related_name="triangle")
+    look = models.ForeignKey(Look, on_delete=models.CASCADE, related_name="+")
+    as_of = models.DateField()
+    fingerprint = models.TextField()
+    first_fact = models.DateField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.plan} as of {self.as_of}"
+
+    def load(self) -> Triangle:
+        """Return the triangle as it was stored."""
+        excluded: dict[int, dict[str, int]] = {}
+        for row in self.exclusions.all():
+            excluded.setdefault(row.week, {})[row.reason] = row.units
+        return Triangle(
+            self.plan.load(), self.as_of,
+            cells={cell.cell: cell.moments for cell in self.cells.all()},
+            tallies={
+                row.week: Tally(row.rows, row.last, row.nulls, excluded.get(row.week, {}))
+                for row in self.tallies.all()
+            },
+            facts={
+                FactWeek(row.week, row.exposure_week): FactCount(row.rows, row.before_pre_period)
+                for row in self.facts.all()
+            },
+            first_fact=self.first_fact,
+        )  # fmt: skip
+
+    @classmethod
+    def replace(cls, look: Look, triangle: Triangle) -> None:
+        """Put a look's triangle in place of the stored one. The caller holds a transaction and the plan's row lock.
+
+        A triangle of the same data as of a later day stays: every earlier weekly look can be rebuilt from it.
+        """
+        stored = cls.objects.filter(plan=look.plan_id)
+        if stored.filter(fingerprint=look.fingerprint, as_of__gt=look.as_of).exists():
+            return
+        stored.delete()
+        head = cls.objects.create(
+            plan_id=look.plan_id, look=look, as_of=triangle.as_of, fingerprint=look.fingerprint,
+            first_fact=triangle.first_fact,
+        )  # fmt: skip
+        MomentsCell.objects.bulk_create(MomentsCell.of(head, *item) for item in triangle.cells.items())
+        TallyRow.objects.bulk_create(TallyRow.of(head, *item) for item in triangle.tallies.items())
+        TallyExclusion.objects.bulk_create(
+            TallyExclusion(triangle=head, week=week, reason=reason, units=units)
+            for week, tally in triangle.tallies.items()
+            for reason, units in tally.excluded.items()
+        )
+        FactCountRow.objects.bulk_create(FactCountRow.of(head, *item) for item in triangle.facts.items())
+
+
+class MomentsCell(models.Model):
+    """Moments of the units of a (variant, exposure cohort). Arrays are packed float64; products an upper triangle."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="cells")
+    variant = models.CharField(max_length=63)
+    cohort = models.PositiveIntegerField()
+    crossed_week = models.IntegerField(null=True)
+    n = models.BigIntegerField()
+    columns = models.PositiveIntegerField()
+    shift = models.BinaryField()
+    sums = models.BinaryField()
+    products = models.BinaryField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["triangle", "variant", "cohort", "crossed_week"],
+                nulls_distinct=False,
+                name="moments_cell_is_unique",
+            ),
+            models.CheckConstraint(condition=models.Q(n__gte=0), name="moments_cell_counts_units"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.variant}, cohort {self.cohort}: {self.n} units"
+
+    @classmethod
+    def of(cls, triangle: CurrentTriangle, cell: Cell, moments: Moments) -> Self:
+        return cls(
+            triangle=triangle, variant=cell.variant, cohort=cell.cohort, crossed_week=cell.crossed_week,
+            n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift), sums=pack_array(moments.sums),
+            products=pack_symmetric(moments.products),
+        )  # fmt: skip
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.variant, self.cohort, self.crossed_week)
+
+    @property
+    def moments(self) -> Moments:
+        products = unpack_symmetric(self.products, self.columns)
+        return Moments(self.n, unpack_array(self.sums), products, unpack_array(self.shift))
+
+
+class TallyRow(models.Model):
+    """Counts of one calendar week from start_date, negative before it."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="tallies")
+    week = models.IntegerField()
+    rows = models.BigIntegerField()
+    last = models.DateField(null=True)
+    nulls = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["triangle", "week"], name="tally_week_is_unique"),
+            models.CheckConstraint(condition=models.Q(rows__gte=0, nulls__gte=0), name="tally_is_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"week {self.week}: {self.rows} rows"
+
+    @classmethod
+    def of(cls, triangle: CurrentTriangle, week: int, tally: Tally) -> Self:
+        return cls(triangle=triangle, week=week, rows=tally.rows, last=tally.last, nulls=tally.nulls)
+
+
+class TallyExclusion(models.Model):
+    """Units left out by what was seen of them in a week, by reason."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="exclusions")
+    week = models.IntegerField()
+    reason = models.TextField()
+    units = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["triangle", "week", "reason"], name="tally_exclusion_is_unique"),
+            models.CheckConstraint(condition=one_of("reason", EXCLUSIONS), name="tally_exclusion_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"week {self.week}: {self.units} {self.reason}"
+
+
+class FactCountRow(models.Model):
+    """Fact rows of exposed units by week of the fact and of the unit's exposure."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="facts")
+    week = models.IntegerField()
+    exposure_week = models.IntegerField()
+    rows = models.BigIntegerField()
+    before_pre_period = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["triangle", "week", "exposure_week"], name="fact_count_is_unique"),
+            models.CheckConstraint(
+                condition=models.Q(before_pre_period__gte=0, rows__gte=models.F("before_pre_period")),
+                name="fact_count_is_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"week {self.week} of units exposed in week {self.exposure_week}: {self.rows} rows"
+
+    @classmethod
+    def of(cls, triangle: CurrentTriangle, key: FactWeek, count: FactCount) -> Self:
+        return cls(
+            triangle=triangle, week=key.week, exposure_week=key.exposure_week, rows=count.rows,
+            before_pre_period=count.before_pre_period,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Verbs that cross rooms: one module per verb family; pages, commands and tasks call these."""

@@ -1,0 +1,164 @@
+"""The one serializer of scorecards: JSON as outsiders read it, and a flat CSV of its effects. Django-free.
+
+Floats are not rounded. A field without a value is null, never NaN, and the row's ``reason`` says why; ``term``,
+``segment``, ``margin`` and ``verdict`` are null where they do not apply.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from analysis.results import CheckRow, EffectRow, ReversalRow, Scorecard, TrajectoryRow
+
+VERSION = 1
+
+#: The reason of a row whose nulls are those of repeated looks.
+NO_REPEATED_LOOKS = (
+    "repeated looks are not computed in this version, so the fields that need them are null "
+    "(sequential, p_value_adjusted, bands, turned)"
+)
+#: Added to the reason of a row in which a number was undefined although its estimate claims to be there.
+NOT_FINITE = "a value that is not a finite number is null"
+
+_COMPARED = ("n_control", "n_treatment", "control_mean", "treatment_mean")
+_REVERSAL = (
+    "metric", "variant", "state", "p_value", "p_value_adjusted", "late_loss_probability",
+    "early_effect", "late_effect", "contrast", "contrast_se", "contrast_p_value",
+    "early_lift", "late_lift", "lift_contrast", "lift_contrast_low", "lift_contrast_high", "lift_contrast_p_value",
+)  # fmt: skip
+_EFFECT = (
+    "metric", "role", "term", "variant", "segment", "window", "start_week", "end_week", *_COMPARED,
+    "adjusted", "effect", "effect_se", "effect_low", "effect_high", "p_value", "p_value_adjusted",
+    "lift", "lift_low", "lift_high",
+)  # fmt: skip
+_SEQUENTIAL = (
+    "look", "looks", "critical", "effect_low", "effect_high", "lift_low", "lift_high", "significant",
+)  # fmt: skip
+_AFTER_SEQUENTIAL = ("margin", "verdict", "readable_from", "state")
+CSV_COLUMNS = (
+    "key", "as_of", *_EFFECT, "unadjusted_effect", "unadjusted_effect_se",
+    *(f"sequential_{name}" for name in _SEQUENTIAL), *_AFTER_SEQUENTIAL, "reason",
+)  # fmt: skip
+
+#: Characters with which a spreadsheet begins a formula (tab and carriage return are skipped by some).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def to_json(scorecard: Scorecard) -> dict[str, Any]:
+    """Return a scorecard as plain JSON values, every key of the public format present."""
+    plan = scorecard.plan
+    return {
+        "version": VERSION,
+        "key": plan.key,
+        "kind": plan.kind,
+        "as_of": scorecard.as_of.isoformat(),
+        "plan": plan.digest,
+        "data": {
+            "first": _plain(scorecard.first_fact),
+            "last": _plain(scorecard.last_fact),
+            "rows": scorecard.fact_rows,
+        },
+        "look": {"number": scorecard.look, "planned": scorecard.planned_looks},
+        "units": dict(scorecard.units),
+        "excluded": dict(scorecard.excluded),
+        "checks": [_check(row) for row in scorecard.checks],
+        "effects": [_effect(row) for row in scorecard.effects],
+        "trajectory": [_trajectory(row) for row in scorecard.trajectory],
+        "survival": [],
+        "survival_comparison": [],
+        "reversals": [_reversal(row) for row in scorecard.reversals],
+        "conflicts": [],
+        "oec": [],
+        "recommendation": [],
+    }
+
+
+def to_csv(scorecard: Scorecard) -> str:
+    """Return the effects as CSV: one row an effect, nested fields as columns (``sequential_look``).
+
+    Text that a spreadsheet would run as a formula is quoted with an apostrophe.
+    """
+    head = {"key": scorecard.plan.key, "as_of": scorecard.as_of.isoformat()}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in scorecard.effects:
+        writer.writerow({name: _cell(value) for name, value in _flat({**head, **_effect(row)}).items()})
+    return out.getvalue()
+
+
+def _check(row: CheckRow) -> dict[str, Any]:
+    return {"check": row.check, "state": row.state, "p_value": _plain(row.p_value), "detail": row.detail}
+
+
+def _effect(row: EffectRow) -> dict[str, Any]:
+    unadjusted = {"effect": _plain(row.unadjusted_effect), "effect_se": _plain(row.unadjusted_se)}
+    return {
+        **_fields(row, _EFFECT),
+        "unadjusted": unadjusted,
+        "sequential": None,
+        **_fields(row, _AFTER_SEQUENTIAL),
+        "reason": _reason(row, row.reason, later=row.state == "ok"),
+    }
+
+
+def _trajectory(row: TrajectoryRow) -> dict[str, Any]:
+    names = (
+        "metric", "variant", "kind", "week", *_COMPARED, "effect", "effect_se",
+        "lift", "lift_low", "lift_high", "band_low", "band_high", "readable_from", "state",
+    )  # fmt: skip
+    later = row.state == "ok" and row.band_low is None
+    return {**_fields(row, names), "reason": _reason(row, row.reason, later=later)}
+
+
+def _reversal(row: ReversalRow) -> dict[str, Any]:
+    return {
+        **_fields(row, _REVERSAL),
+        "turned": None,
+        **_fields(row, ("n_control", "n_treatment", "readable_from")),
+        "reason": _reason(row, row.reason, later=row.state != "immature"),
+    }
+
+
+def _reason(row: object, own: str | None, *, later: bool) -> str | None:
+    """Say why fields are null. ``later``: the row has its numbers, less those of repeated looks."""
+    broken = any(isinstance(value, float) and not math.isfinite(value) for value in vars(row).values())
+    parts = (own, NOT_FINITE if broken else None, NO_REPEATED_LOOKS if later else None)
+    return "; ".join(part for part in parts if part) or None
+
+
+def _fields(row: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(getattr(row, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "sequential":
+            flat.update({f"sequential_{field}": (value or {}).get(field) for field in _SEQUENTIAL})
+        elif isinstance(value, Mapping):
+            flat.update({f"{name}_{field}": inner for field, inner in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # One row an effect: line breaks and other control characters become spaces.
+        plain = "".join(letter if letter.isprintable() else " " for letter in value)
+        return f"'{plain}" if value.startswith(_FORMULA) else plain
+    return repr(value)

@@ -1,0 +1,11 @@
+"""Celery tasks: one line each. They take ids, may be delivered twice, and read the clock for the services."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from experiments.services import cells
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def run_cell(*, cell_id: int) -> None:
+    cells.run(cell_id, timezone.now())

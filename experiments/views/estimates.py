@@ -1,0 +1,72 @@
+"""One estimate as a cell shows it: a lift with its interval, or why there is none."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from analysis.plan import Metric
+from analysis.results import EffectRow, ReversalRow, State
+from experiments.charts.tones import WORDS, Tone, arrow, tone
+
+MISSING: dict[State, str] = {
+    "not_yet": "readable from",
+    "too_few": "too few units",
+    "failed": "not readable",
+    "ok": "no lift",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A lift and its interval, in the color, arrow and word of what it means; or ``missing`` says why it is not there.
+
+    ``since`` is the day from which it will be.
+    """
+
+    heading: str
+    lift: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tone: Tone = "open"
+    missing: str = ""
+    since: date | None = None
+    reason: str = ""
+
+    @property
+    def arrow(self) -> str:
+        return arrow(self.lift, self.tone)
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.tone]
+
+
+def of_effect(metric: Metric, row: EffectRow) -> Estimate:
+    """The cell of a metric in one window."""
+    if row.state != "ok" or row.lift is None:
+        since = row.readable_from if row.state == "not_yet" else None
+        return Estimate(row.window, missing=MISSING[row.state], since=since, reason=row.reason or "")
+    shown = tone(metric, row.lift_low, row.lift_high)
+    return Estimate(row.window, row.lift, row.lift_low, row.lift_high, shown)
+
+
+def of_contrast(metric: Metric, row: ReversalRow | None) -> Estimate:
+    """The cell of late minus early, both on the same matured units. Guardrail margins are not about contrasts."""
+    heading = "late − early"
+    if row is None:
+        return Estimate(heading, missing="not compared")
+    if row.lift_contrast is None:
+        state: State = "not_yet" if row.state == "immature" else "failed"
+        since = row.readable_from if row.state == "immature" else None
+        return Estimate(heading, missing=MISSING[state], since=since, reason=row.reason or "")
+    low, high = row.lift_contrast_low, row.lift_contrast_high
+    shown = tone(metric, low, high)
+    return Estimate(heading, row.lift_contrast, low, high, "bad" if shown == "within" else shown)
+
+
+def of_point(metric: Metric, heading: str, lift: float | None, interval: EffectRow | None) -> Estimate:
+    """The tile of one window in a banner, good or bad by its side of zero: the banner's own test spoke for both."""
+    if lift is None:
+        return Estimate(heading, missing="not readable")
+    shown: Tone = "open" if lift == 0 else "good" if lift * metric.sign > 0 else "bad"
+    low, high = (interval.lift_low, interval.lift_high) if interval else (None, None)
+    return Estimate(heading, lift, low, high, shown)

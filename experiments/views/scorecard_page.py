@@ -1,0 +1,179 @@
+"""A scorecard arranged as its page shows it: banners, health, tables and charts, all from one look."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analysis.plan import Metric, Plan, Variant
+from analysis.results import EffectRow, ReversalRow, Scorecard
+from experiments.charts.drawings import ForestBar, forest_bar, forest_limit
+from experiments.views.charts_section import Chart, charts_of
+from experiments.views.estimates import Estimate, of_contrast, of_effect, of_point
+from experiments.views.health import HealthItem, alarms, health_items
+
+ROLES = {
+    "primary": "Primary",
+    "guardrail": "Guardrail",
+    "secondary": "Secondary",
+    "diagnostic": "Diagnostic",
+}
+HEADLINES = {
+    "confirmed": "Early win, later loss",
+    "turned": "Early win, already a loss",
+    "warning": "Early win, a later loss is likely",
+    "fading": "The early win is shrinking",
+}
+
+
+@dataclass(frozen=True)
+class Banner:
+    """An early win that is, or is about to be, a later loss: the two windows side by side."""
+
+    headline: str
+    metric: str
+    row: ReversalRow
+    early: Estimate
+    late: Estimate
+    contrast: Estimate
+    units: int
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One metric: an estimate per window, the contrast, and a bar for the window that decides.
+
+    ``means`` is the deciding window too, or another one as long as that is not readable.
+    """
+
+    metric: Metric
+    means: EffectRow | None
+    estimates: tuple[Estimate, ...]
+    contrast: Estimate
+    bar: ForestBar | None
+    effects: tuple[EffectRow, ...]
+
+    @property
+    def notes(self) -> str:
+        metric = self.metric
+        parts = [f"{metric.term} term"] if metric.term else []
+        parts += ["lower is better"] if metric.better == "lower" else []
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Everything about one treatment against control. ``banner`` is the gravest reversal, ``also`` are the others."""
+
+    variant: Variant
+    banner: Banner | None
+    also: tuple[Banner, ...]
+    groups: tuple[Group, ...]
+    limit: float
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    card: Scorecard
+    alarms: tuple[HealthItem, ...]
+    health: tuple[HealthItem, ...]
+    treatments: tuple[Treatment, ...]
+
+    @property
+    def plan(self) -> Plan:
+        return self.card.plan
+
+    @property
+    def window_columns(self) -> list[tuple[str, str]]:
+        return [(window.name, window.label) for window in self.plan.windows]
+
+
+def page(card: Scorecard) -> Page:
+    """Arrange a scorecard. Segments other than the whole are left to their own section."""
+    treatments = tuple(_treatment(card, variant) for variant in card.plan.treatments)
+    return Page(card=card, alarms=alarms(card), health=health_items(card), treatments=treatments)
+
+
+def _treatment(card: Scorecard, variant: Variant) -> Treatment:
+    effects = {
+        (row.metric, row.window): row for row in card.effects if row.variant == variant.key and row.segment is None
+    }
+    reversals = {row.metric: row for row in card.reversals if row.variant == variant.key}
+    deciding = {
+        metric.key: (metric, effects[metric.key, metric.deciding_window])
+        for metric in card.plan.estimated_metrics
+        if (metric.key, metric.deciding_window) in effects
+    }
+    limit = forest_limit(deciding.values())
+    rows = [_row(card.plan, metric, effects, reversals.get(metric.key), limit) for metric in card.plan.metrics]
+    flagged = _banners(card.plan, reversals, effects)
+    return Treatment(
+        variant=variant,
+        banner=flagged[0] if flagged else None,
+        also=tuple(flagged[1:]),
+        groups=tuple(_groups(rows)),
+        limit=limit,
+        charts=charts_of(card, variant, effects),
+    )
+
+
+def _groups(rows: list[TableRow]) -> list[Group]:
+    groups = [Group(title, tuple(row for row in rows if row.metric.role == role)) for role, title in ROLES.items()]
+    return [group for group in groups if group.rows]
+
+
+def _row(
+    plan: Plan,
+    metric: Metric,
+    effects: Mapping[tuple[str, str], EffectRow],
+    reversal: ReversalRow | None,
+    limit: float,
+) -> TableRow:
+    of_metric = tuple(
+        effects[metric.key, window.name] for window in plan.windows if (metric.key, window.name) in effects
+    )
+    deciding = effects.get((metric.key, metric.deciding_window))
+    return TableRow(
+        metric=metric,
+        means=next((row for row in (deciding, *of_metric) if row and row.state == "ok"), None),
+        estimates=tuple(of_effect(metric, row) for row in of_metric),
+        contrast=of_contrast(metric, reversal),
+        bar=forest_bar(metric, deciding, limit) if deciding else None,
+        effects=of_metric,
+    )
+
+
+def _banners(
+    plan: Plan, reversals: Mapping[str, ReversalRow], effects: Mapping[tuple[str, str], EffectRow]
+) -> list[Banner]:
+    """Primary metrics first, in the plan's order; within a role the more certain state first."""
+    states, roles = list(HEADLINES), list(ROLES)
+    flagged = [(metric, reversals[metric.key]) for metric in plan.metrics if metric.key in reversals]
+    flagged = [(metric, row) for metric, row in flagged if row.state in HEADLINES]
+    flagged.sort(key=lambda pair: (roles.index(pair[0].role), states.index(pair[1].state)))
+    return [_banner(plan, metric, row, effects) for metric, row in flagged]
+
+
+def _banner(plan: Plan, metric: Metric, row: ReversalRow, effects: Mapping[tuple[str, str], EffectRow]) -> Banner:
+    early, late = plan.window("early"), plan.window("late")
+    return Banner(
+        headline=HEADLINES[row.state],
+        metric=metric.key,
+        row=row,
+        early=of_point(metric, early.label, row.early_lift, _same_units(row, effects.get((metric.key, "early")))),
+        late=of_point(metric, late.label, row.late_lift, _same_units(row, effects.get((metric.key, "late")))),
+        contrast=of_contrast(metric, row),
+        units=row.n_control + row.n_treatment,
+    )
+
+
+def _same_units(row: ReversalRow, effect: EffectRow | None) -> EffectRow | None:
+    """The window's own estimate, if it stands on the very units of the reversal: only then its interval fits."""
+    if effect is None or (effect.n_control, effect.n_treatment) != (row.n_control, row.n_treatment):
+        return None
+    return effect

@@ -1,0 +1,57 @@
+"""Take the pictures of the README from a running Holdfast: ``python -m tests.journeys.screenshots``.
+
+``make demo`` starts one with the examples. The pictures go where the README finds them.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.journeys.browser import DESKTOP, PHONE, Scheme, chromium, opened
+
+FOLDER = Path(__file__).parents[2] / "experiments/static/experiments/screenshots"
+LARGEST_BYTES = 250_000
+#: Name, path, width, height and color scheme of each picture.
+PICTURES: tuple[tuple[str, str, int, int, Scheme], ...] = (
+    ("portfolio-light.png", "/", DESKTOP, 760, "light"),
+    ("scorecard-light.png", "/experiments/honeymoon/", DESKTOP, 1800, "light"),
+    ("scorecard-dark.png", "/experiments/honeymoon/", DESKTOP, 1800, "dark"),
+    ("scorecard-phone.png", "/experiments/honeymoon/", PHONE, 1400, "light"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--address", default="http://127.0.0.1:8000", help="where Holdfast runs (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go (%(default)s)")
+    chosen = parser.parse_args()
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        sys.exit("chromium is missing: install it, or set CHROMIUM to its path.")
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    with chromium(program) as browser:
+        for name, path, width, height, scheme in PICTURES:
+            take(browser, chosen.address + path, chosen.folder / name, width, height, scheme)
+
+
+def take(browser: Browser, address: str, target: Path, width: int, height: int, scheme: Scheme) -> None:
+    """Take one picture of the upper part of a page. A page with a problem is not worth one."""
+    with opened(browser, address, width, scheme) as (page, account):
+        problems = account.of(page)
+        if problems:
+            sys.exit(f"{address}: {'; '.join(problems)}")
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)  # the charts take up their new size
+        page.screenshot(path=target)
+    size = target.stat().st_size
+    if size > LARGEST_BYTES:
+        sys.exit(f"{target} has {size} bytes; at most {LARGEST_BYTES} are wanted.")
+    sys.stdout.write(f"{target}: {size // 1000} kB\n")
+
+
+if __name__ == "__main__":
+    main()
