@@ -60,7 +60,7 @@ class Interval:
 class Contrast:
     """Late minus early: on the scale of the values, and as the log of the ratio of (1 + lift), -0.096 for -9.6 %."""
 
-    effect: float
+    effect: float | None
     effect_se: float | None
     p_value: float | None
     lift: float | None
@@ -263,6 +263,8 @@ def contrast(means: Means, early: int, late: int) -> Contrast:
     four = np.array([means.control[early], means.control[late], means.treatment[early], means.treatment[late]])
     signs = np.array([1.0, -1.0, -1.0, 1.0])
     effect = float(signs @ four)
+    if not math.isfinite(effect):
+        return Contrast(None, None, None, None, None, None, None)
     se = standard_error(float(signs @ covariance @ signs), float(np.abs(four).max()))
     p_value = p_two_sided(effect / se) if se else None
     if not (four > 0).all() and not (four < 0).all():

@@ -11,6 +11,7 @@ from analysis.effects import Means, contrast, effect_of, means_of
 from analysis.numbers import p_greater
 from analysis.plan import Metric
 from analysis.results import Comparison, ReversalRow, ReversalState
+from analysis.trajectory import unread
 from analysis.triangle import Triangle
 
 
@@ -21,6 +22,12 @@ def reversal(triangle: Triangle, metric: Metric, variant: str) -> ReversalRow:
     cohorts = windows.window_cohorts(plan, late, triangle.as_of)
     readable = windows.fully_readable(plan, late.end_week)
     means = means_of(triangle, metric, variant, [early, late], cohorts) if cohorts else None
+    if means is None and triangle.as_of >= readable:
+        missing = unread(triangle, variant, late.end_week, cohorts)
+        return ReversalRow(
+            metric=metric.key, variant=variant, state="none", readable_from=readable,
+            n_control=missing.n_control, n_treatment=missing.n_treatment, reason=missing.reason,
+        )  # fmt: skip
     if means is None:
         reason = f"the late window ({late.label}) is readable from {readable}"
         return ReversalRow(metric=metric.key, variant=variant, state="immature", readable_from=readable, reason=reason)
@@ -69,6 +76,8 @@ def _state(
     late_loss = legs[1].effect is not None and legs[1].effect_se is not None and (
         p_greater(-metric.sign * legs[1].effect / legs[1].effect_se) < level
     )  # fmt: skip
-    if ends and max(metric.sign * end for end in ends) < 0 and not late_loss:
+    # Of negative means (a loss in money) the larger ratio is the worse one.
+    sign = metric.sign if means.control[0] > 0 else -metric.sign
+    if ends and max(sign * end for end in ends) < 0 and not late_loss:
         return "fading", f"the lift shrank from {early.label} to {late.label}, but is not surely a loss ({words})"
     return "none", f"not both better in {early.label} and worse in {late.label} ({words})"

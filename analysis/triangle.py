@@ -120,7 +120,7 @@ class Triangle:
         if as_of == self.as_of:
             return self
         end = windows.read_until(self.plan, as_of)
-        if as_of > self.as_of or (end - self.plan.start_date).days % 7:
+        if as_of > self.as_of or end < self.plan.start_date or (end - self.plan.start_date).days % 7:
             raise CannotRebuild(f"{as_of} is not a weekly look before {self.as_of}")
         week = (end - self.plan.start_date).days // 7
         cells = {cell: part for cell, part in self.cells.items() if cell.cohort < week}

@@ -8,7 +8,6 @@ partitions, so that the matrix has a bounded size whatever the number of units.
 import hashlib
 import shutil
 import tempfile
-import uuid
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -52,8 +51,7 @@ class DuckDBSource:
         self._spec = spec
         self._today = today
         self._files = {field: find_files(spec.folder, getattr(spec, field), field) for field in ("exposures", "facts")}
-        # A name only: DuckDB makes the folder when something does not fit into memory.
-        self._spill = str(Path(tempfile.gettempdir()) / f"holdfast-duckdb-{uuid.uuid4().hex}")
+        self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
         self._buffer = duckdb_pass.Buffer()
         self._connection = self._locked_connection()
         try:

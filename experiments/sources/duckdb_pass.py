@@ -18,6 +18,9 @@ from experiments.sources.duckdb_tables import Table, literal, quoted
 from experiments.sources.exposures import Exposures, days_sql, week_sql
 
 _BATCH_ROWS = 500_000
+
+#: Larger values are refused like infinities: their squares leave the range of numbers.
+LARGEST = 1e100
 _PRODUCT_ROWS = 32_768
 
 
@@ -52,7 +55,7 @@ def tallies(
     """
     nulls = " + ".join(f"count(*) - count({quoted(column)})" for column in plan.columns) or "0"
     floats = [column for column in plan.columns if facts.is_float(column)]
-    broken = "".join(f", count(*) FILTER (NOT isfinite({quoted(column)}))" for column in floats)
+    broken = "".join(f", count(*) FILTER ({_unusable(quoted(column))})" for column in floats)
     # Grouped by day, not by week: the cheapest key, and every day is seen once.
     days = connection.execute(
         f"SELECT {day}, count(*), {nulls}{broken} FROM {facts.view} GROUP BY 1 ORDER BY 1"
@@ -71,12 +74,17 @@ def tallies(
     return next((row[0] for row in days if row[0] < end), None), counts
 
 
+def _unusable(name: str) -> str:
+    """SQL of "not a number that can be squared and summed"."""
+    return f"NOT isfinite({name}) OR abs({name}) > {LARGEST:g}"
+
+
 def _not_finite(connection: duckdb.DuckDBPyConnection, facts: Table, column: str, count: int) -> SourceProblem:
     name = quoted(column)
     # Not a WHERE: DuckDB prunes by the file's statistics, which know nothing of NaN.
-    query = f"SELECT min({name}) FILTER (NOT isfinite({name})) FROM {facts.view}"
+    query = f"SELECT min({name}) FILTER ({_unusable(name)}) FROM {facts.view}"
     example = connection.execute(query).fetchall()[0][0]
-    return facts.problem(column, f"{count:,} rows are not finite numbers, such as {example}")
+    return facts.problem(column, f"{count:,} rows are not finite numbers below {LARGEST:g}, such as {example}")
 
 
 def _refuse_weekly(facts: Table, days: Sequence[date]) -> None:

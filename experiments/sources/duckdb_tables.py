@@ -1,6 +1,7 @@
 """Files as DuckDB views: which files a path names, what their columns are, and the SQL of a day."""
 
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -31,13 +32,24 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _matches(folder: Path, pattern: str) -> list[str]:
+    """Files that a pattern names; the folder before it is taken as it is written, whatever characters it has."""
+    base = "" if Path(pattern).is_absolute() else glob.escape(str(folder)) + "/"
+    return glob.glob(base + pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+
+
+def _no_glob(name: str) -> str:
+    """Write a file's name so that DuckDB does not take it for a pattern."""
+    return re.sub(r"([\[*?])", r"[\1]", name)
+
+
 def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
     """Return the files that ``pattern`` (a path or a glob, relative to ``folder``) names, sorted.
 
     Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
     """
     path = folder / pattern
-    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - the pattern may be absolute
+    found = [path] if path.exists() else [Path(name) for name in sorted(_matches(folder, pattern))]
     if not found:
         raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")
     for file in found:
@@ -75,12 +87,13 @@ class Table:
 def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence[Path]) -> Table:
     """Create a view over files of one kind and return its description. Raises SourceProblem."""
     label = str(files[0]) if len(files) == 1 else f"{files[0].parent}/ ({len(files)} files)"
-    names = "[" + ", ".join(literal(str(file)) for file in files) + "]"
+    names = "[" + ", ".join(literal(_no_glob(str(file))) for file in files) + "]"
     is_parquet = {file.name.lower().endswith(_PARQUET) for file in files}
     if len(is_parquet) > 1:
         raise SourceProblem(f"{label}: Parquet and CSV files are mixed; use one kind for a table")
     # The whole CSV is sampled: a type guessed from the first rows would fail on a later one, in the midst of a look.
-    reader = f"read_parquet({names})" if is_parquet == {True} else f"read_csv({names}, sample_size = -1)"
+    csv = f"""read_csv({names}, sample_size = -1, quote = '"', escape = '"')"""
+    reader = f"read_parquet({names})" if is_parquet == {True} else csv
     try:
         connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reader}")
         described = connection.execute(f"DESCRIBE {view}").fetchall()
