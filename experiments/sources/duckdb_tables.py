@@ -94,6 +94,8 @@ def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence
     # The whole CSV is sampled: a type guessed from the first rows would fail on a later one, in the midst of a look.
     csv = f"""read_csv({names}, sample_size = -1, quote = '"', escape = '"')"""
     reader = f"read_parquet({names})" if is_parquet == {True} else csv
+    if is_parquet == {True} and len(files) > 1:
+        _check_same_types(connection, files)
     try:
         connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reader}")
         described = connection.execute(f"DESCRIBE {view}").fetchall()
@@ -103,6 +105,21 @@ def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence
     if not rows:
         raise SourceProblem(f"{label}: the file has columns but no rows")
     return Table(view, label, {name: str(kind) for name, kind, *_ in described})
+
+
+def _check_same_types(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Refuse Parquet files of one table whose shared columns differ in type: DuckDB would convert them silently."""
+    known: dict[str, tuple[str, Path]] = {}
+    for file in files:
+        source = f"read_parquet({literal(_no_glob(str(file)))})"
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        except duckdb.Error as error:
+            raise SourceProblem(f"{file}: cannot be read: {first_line(error)}") from error
+        for name, kind, *_ in described:
+            first, where = known.setdefault(name, (str(kind), file))
+            if first != str(kind):
+                raise SourceProblem(f"{file}: column `{name}`: is of type {kind}, but {first} in {where}")
 
 
 def first_line(error: Exception) -> str:
@@ -175,6 +192,9 @@ def check_days(connection: duckdb.DuckDBPyConnection, table: Table, column: str,
             example = connection.execute(f"SELECT {name} {unread} ORDER BY 1 LIMIT 1").fetchall()[0][0]
             raise table.problem(column, f"{count:,} rows are not dates, such as {example!r}; write 2024-03-31")
     last = connection.execute(f"SELECT max({time.day}) FROM {table.view}").fetchall()[0][0]
+    first = connection.execute(f"SELECT min({time.day}) FROM {table.view}").fetchall()[0][0]
+    if not isinstance(first, date):
+        raise table.problem(column, f"the first date, {first}, is not a date of the calendar")
     if not isinstance(last, date) or last.year < 2:
         raise table.problem(column, f"the last date, {last}, is not a date of the calendar")
     if last > today:
