@@ -52,8 +52,10 @@ def _intersection_union(sign: int, early: Comparison, late: Comparison) -> float
     """The larger of the one-sided p values of "better early" and "worse late"; None where a leg has no test."""
     if early.p_value is None or late.p_value is None:
         return None
-    assert early.effect is not None and early.effect_se is not None  # a p value comes with both
-    assert late.effect is not None and late.effect_se is not None
+    assert early.effect is not None
+    assert early.effect_se is not None
+    assert late.effect is not None
+    assert late.effect_se is not None
     return max(p_greater(sign * early.effect / early.effect_se), p_greater(-sign * late.effect / late.effect_se))
 
 

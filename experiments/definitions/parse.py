@@ -53,7 +53,7 @@ def load(path: Path) -> Definition:
 def parse(content: bytes, file: str, folder: Path) -> Definition:
     """Validate the text of a definition file; paths in it are relative to ``folder``. Raises DefinitionProblem."""
     raw = read_mapping(content, file)
-    model: type[ExperimentFile] | type[HoldoutFile]
+    model: type[ExperimentFile | HoldoutFile]
     model = ExperimentFile if "experiment" in raw or "holdout" not in raw else HoldoutFile
     if "experiment" not in raw and "holdout" not in raw:
         raise DefinitionProblem(file, [Violation("", "neither `experiment:` nor `holdout:` gives the key")])

@@ -82,7 +82,7 @@ def _machine() -> str:
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = names[0].partition(":")[2].strip() if names else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, DuckDB {duckdb.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, DuckDB {duckdb.__version__}"  # noqa: E501
 
 
 def main() -> None:
@@ -118,10 +118,10 @@ def _report(folder: Path, quick: bool, repeats: int) -> None:
     print(f"\nBeside DuckDB in the same process, 1 M units, weekly facts (best of {repeats})")
     print(f"  exposures and moments        {speed['read']:.2f} s")
     print(
-        f"  its join + GROUP BY          {speed['group']:.2f} s   ours takes {speed['read'] / speed['group']:.2f} of it (bound 1)"
+        f"  its join + GROUP BY          {speed['group']:.2f} s   ours takes {speed['read'] / speed['group']:.2f} of it (bound 1)"  # noqa: E501
     )
     print(
-        f"  its bare scan                {speed['scan']:.2f} s   ours takes {speed['read'] / speed['scan']:.1f} times it (bound 10)"
+        f"  its bare scan                {speed['scan']:.2f} s   ours takes {speed['read'] / speed['scan']:.1f} times it (bound 10)"  # noqa: E501
     )
 
 
