@@ -14,9 +14,17 @@ STAMP := $(VENV)/.holdfast-$(LOCK_HASH)
 STATIC := static/staticfiles.json
 STATIC_SOURCES := $(shell find experiments/static experiments/management/commands/build_static.py -type f 2>/dev/null)
 TEMPLATES := $(shell find templates -name '*.html' 2>/dev/null)
+# COVERAGE=1 measures coverage of the tests and holds it to the floors. Branches count.
+COVERAGE ?=
 # One thread for linear algebra in each process: more of them slow each other down.
-RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(COVERAGE),coverage run -m) pytest
 ARGS ?=
+
+define COVERAGE_FLOORS
+$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --include 'analysis/*' --fail-under 95
+	$(BIN)/python -m coverage report --include 'experiments/*' --fail-under 90
+endef
 
 help: ## explain every target (the default)
 	@echo "Holdfast. Usage: make TARGET [ARGS=...]"
@@ -30,8 +38,10 @@ demo: install ## apply the examples, run their looks, print the scorecards, serv
 up: install ## run the web pages and a worker on this machine until Ctrl-C (ARGS="--port 8001")
 	@$(BIN)/python manage.py up $(ARGS)
 
-test: install ## run the tests, less the slow ones (ARGS="-k words")
+test: install ## run the tests, less the slow ones (ARGS="-k words"; COVERAGE=1 holds coverage to its floors)
+	@rm -f .coverage .coverage.*
 	$(RUN_TESTS) -m "not slow" $(ARGS)
+	$(if $(COVERAGE),$(COVERAGE_FLOORS))
 
 test-slow: install ## run all tests, with the long error-rate simulations
 	$(RUN_TESTS) $(ARGS)
@@ -45,11 +55,7 @@ lint: install ## format, lint, types, import rules, missing migrations, template
 	$(if $(TEMPLATES),$(BIN)/djlint --quiet --lint templates,@echo "No templates yet.")
 
 check: lint ## lint, then the tests with branch coverage (analysis 95 %, experiments 90 %)
-	rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -m "not slow" $(ARGS)
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --include 'analysis/*' --fail-under 95
-	$(BIN)/python -m coverage report --include 'experiments/*' --fail-under 90
+	$(MAKE) test COVERAGE=1
 
 bench: install ## measure speed and memory on a million units (ARGS as its --help says)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)

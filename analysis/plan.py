@@ -210,6 +210,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of the plan in canonical JSON: the same plan always has the same digest."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str, separators=(",", ":"))
+        """The sha256 of the plan in canonical JSON, less what only describes it: name, hypothesis and owner."""
+        body = {key: value for key, value in asdict(self).items() if key not in ("name", "hypothesis", "owner")}
+        text = json.dumps(body, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
