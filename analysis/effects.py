@@ -7,7 +7,7 @@ randomized with constant shares within what is merged, and n is large enough for
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,9 @@ class Means:
         raw_control, raw_treatment: shape (m,), plain means.
         raw_covariance: shape (2 m, 2 m), of the plain means.
         adjusted: whether CUPED adjustment was made.
+        forms: per side (control, treatment), shape (1 + m, D): the linear maps from a unit's vector to its covariate
+            and its m values, linearized where the metric is a ratio.
+        slopes: shape (2, m), of the values on the covariate in control and treatment; zeros without adjustment.
     """
 
     n_control: int
@@ -40,6 +43,8 @@ class Means:
     raw_treatment: Array
     raw_covariance: Array
     adjusted: bool
+    forms: tuple[Array, Array]
+    slopes: Array
 
     @property
     def values(self) -> int:
@@ -81,25 +86,31 @@ def compare(
     """
     weights = layout.window_weights(metric, windows)
     sides = [control.linear(weights), treatment.linear(weights)]
+    forms = [weights, weights]
     if metric.kind == "ratio":
-        sides, means = _linearized(sides, len(windows))
+        maps, means = _linearizations(sides, len(windows))
+        sides = [side.linear(one) for side, one in zip(sides, maps, strict=True)]
+        forms = [one @ weights for one in maps]
     else:
         means = [side.mean[1:] for side in sides]
     raw = _block_diagonal([side.covariance[1:, 1:] / side.n for side in sides])
-    plain = Means(control.n, treatment.n, means[0], means[1], raw, means[0], means[1], raw, adjusted=False)
+    plain = Means(
+        control.n, treatment.n, means[0], means[1], raw, means[0], means[1], raw, adjusted=False,
+        forms=(forms[0], forms[1]), slopes=np.zeros((2, len(windows))),
+    )  # fmt: skip
     return _adjusted(plain, sides) if adjust else plain
 
 
-def _linearized(sides: Sequence[Moments], values: int) -> tuple[list[Moments], list[Array]]:
-    """Turn moments of (numerators, denominators), each pre-period first, into those of (covariate, linear ratios).
+def _linearizations(sides: Sequence[Moments], values: int) -> tuple[list[Array], list[Array]]:
+    """Return the maps from (numerators, denominators), each pre-period first, to (covariate, linear ratios).
 
-    Also return the raw ratios, shape (values,) per variant.
+    One per variant, shape (1 + values, 2 (1 + values)); also the raw ratios, shape (values,) per variant.
     """
     width = 1 + values
     total = (sides[0] + sides[1]).mean
     pooled = total[0] / total[width] if total[width] else 0.0
     rows = np.arange(values)
-    linear, ratios = [], []
+    maps, ratios = [], []
     for side in sides:
         below = np.where(side.mean[width + 1 :] == 0, np.nan, side.mean[width + 1 :])
         ratio = side.mean[1:width] / below
@@ -107,9 +118,9 @@ def _linearized(sides: Sequence[Moments], values: int) -> tuple[list[Moments], l
         weights[0, 0], weights[0, width] = 1, -pooled
         weights[rows + 1, rows + 1] = 1 / below
         weights[rows + 1, rows + 1 + width] = -ratio / below
-        linear.append(side.linear(weights))
+        maps.append(weights)
         ratios.append(ratio)
-    return linear, ratios
+    return maps, ratios
 
 
 def _block_diagonal(blocks: Sequence[Array]) -> Array:
@@ -142,10 +153,9 @@ def _adjusted(plain: Means, sides: Sequence[Moments]) -> Means:
         slopes.append(slope)
     slope = np.concatenate(slopes)
     joint = _block_diagonal(residual) + np.outer(slope, slope) * (spread / total.n)
-    return Means(
-        plain.n_control, plain.n_treatment, means[0], means[1], joint,
-        plain.raw_control, plain.raw_treatment, plain.raw_covariance, adjusted=True,
-    )  # fmt: skip
+    return replace(
+        plain, control=means[0], treatment=means[1], covariance=joint, adjusted=True, slopes=np.array(slopes)
+    )
 
 
 def lift_interval(control: float, treatment: float, covariance: Array, confidence: float = 0.95) -> Interval:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.plan import Metric, Plan, Series, Window
 
 Array = NDArray[np.float64]
+Positions = NDArray[np.intp]
 
 #: Relative to the shift: a smaller mean is what rounding leaves of zero (some hundred times the last digit).
 _ROUNDING_OF_MEAN = 1e-13
@@ -92,6 +93,13 @@ class Moments:
         right = other.about(self.shift)
         return Moments(self.n + right.n, self.sums + right.sums, self.products + right.products, self.shift)
 
+    def pick(self, columns: Positions) -> "Moments":
+        """Return the moments of some columns, given by their positions; -1 stands for a column of zeros."""
+        known = columns >= 0
+        products = np.where(np.outer(known, known), self.products[np.ix_(columns, columns)], 0.0)
+        sums, shift = np.where(known, self.sums[columns], 0.0), np.where(known, self.shift[columns], 0.0)
+        return Moments(self.n, sums, products, shift)
+
     def linear(self, weights: Array) -> "Moments":
         """Return the moments of ``weights @ x``. ``weights`` has shape (m, D); the result has m columns."""
         return Moments(self.n, weights @ self.sums, weights @ self.products @ weights.T, weights @ self.shift)
@@ -128,6 +136,11 @@ class Layout:
         if not 0 <= week < self.horizon_weeks:
             raise IndexError(f"week {week} is outside the horizon of {self.horizon_weeks} weeks")
         return self.pre(series) + 1 + week
+
+    def positions(self, series: Sequence[Series]) -> Positions:
+        """Return the columns of some series in this layout, in the order of ``Layout(series, horizon_weeks)``."""
+        block = np.arange(1 + self.horizon_weeks)
+        return np.concatenate([self.pre(one) + block for one in series]).astype(np.intp)
 
     def window_weights(self, metric: Metric, windows: Sequence[Window]) -> Array:
         """Rows that turn the vector into weekly averages: shape (s (1 + w), D) for s series and w windows.

@@ -6,14 +6,14 @@ which that happened, so that an earlier look counts them as it would have then.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
 from analysis import windows
 from analysis.moments import Layout, Moments, merge
-from analysis.plan import Plan
+from analysis.plan import Metric, Plan
 
 #: Reasons for which units, fact rows or values are left out, in the order in which they are tried and shown.
 EXCLUSIONS = (
@@ -146,15 +146,30 @@ class Triangle:
 
     def moments(self, variant: str, cohorts: tuple[int, ...]) -> Moments:
         """Return the moments of a variant over exposure cohorts (added up once for each set of cohorts)."""
+        if not cohorts:
+            return merge((), self.layout.columns)
         key = (variant, cohorts)
         if key not in self._merged:
-            found = (self._counted.get((variant, cohort)) for cohort in cohorts)
-            self._merged[key] = merge((part for part in found if part is not None), self.layout.columns)
+            # Sets of cohorts mostly grow by one: each is its predecessor and one cell more.
+            before, cell = self.moments(variant, cohorts[:-1]), self._counted.get((variant, cohorts[-1]))
+            self._merged[key] = before if cell is None else before + cell
         return self._merged[key]
 
     def units(self, variant: str) -> int:
         """Return the number of exposed units of a variant, mature or not."""
-        return sum(part.n for (name, _), part in self._counted.items() if name == variant)
+        return sum(self.cohort_units(variant, cohort) for cohort in range(self.plan.enrollment_weeks))
+
+    def cohort_units(self, variant: str, cohort: int) -> int:
+        """Return the number of exposed units of a variant in one exposure cohort, mature or not."""
+        part = self._counted.get((variant, cohort))
+        return part.n if part is not None else 0
+
+    def of_metric(self, metric: Metric) -> "Triangle":
+        """Return the triangle of one metric's series alone: all that its own estimates need, in small matrices."""
+        columns = self.layout.positions(metric.series)
+        plan = replace(self.plan, metrics=(metric,))
+        cells = {cell: part.pick(columns) for cell, part in self.cells.items()}
+        return Triangle(plan, self.as_of, cells, self.tallies, self.facts, self.first_fact)
 
     @cached_property
     def _total(self) -> Tally:

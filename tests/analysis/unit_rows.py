@@ -63,6 +63,11 @@ class Rows:
         """Average over the window's weeks, one value a unit."""
         return self.weeks[series][:, 1 + window.start_week : 1 + window.end_week].mean(axis=1)
 
+    def sample(self, positions: np.ndarray) -> "Rows":
+        """The units at these positions, each as often as it is named."""
+        weeks = {key: value[positions] for key, value in self.weeks.items()}
+        return Rows(self.variant[positions], self.cohort[positions], weeks)
+
     def before(self, series: str) -> np.ndarray:
         """Average over the pre-period, one value a unit."""
         return self.weeks[series][:, 0]
