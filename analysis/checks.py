@@ -11,6 +11,9 @@ from analysis.triangle import Triangle
 #: An SRM alarm must be rare on healthy data, for it blocks every decision (Fabijan et al., KDD 2019, use .0005-.001).
 SRM_LEVEL = 0.001
 
+#: An alarm of one of these says that the numbers are not to be used at all.
+BLOCKING = ("srm", "srm_sequential", "srm_cohort")
+
 #: Below this many expected units in a variant the chi-square distribution is not close enough.
 SRM_MIN_EXPECTED = 5
 
@@ -28,10 +31,14 @@ def srm(triangle: Triangle) -> CheckRow:
     """Sample ratio mismatch: chi-square of the units per variant against the designed weights."""
     plan = triangle.plan
     counts = [triangle.units(variant.key) for variant in plan.variants]
-    total, weight = sum(counts), sum(variant.weight for variant in plan.variants)
-    expected = [total * variant.weight / weight for variant in plan.variants]
     seen = " : ".join(f"{count:,}" for count in counts)
-    designed = " : ".join(f"{variant.weight:g}" for variant in plan.variants)
+    weights = [variant.weight for variant in plan.variants if variant.weight is not None]
+    if len(weights) < len(counts):
+        detail = f"designed split unknown: give every variant a weight ({seen} units)"
+        return CheckRow(check="srm", state="unknown", detail=detail)
+    total = sum(counts)
+    expected = [total * weight / sum(weights) for weight in weights]
+    designed = " : ".join(f"{weight:g}" for weight in weights)
     if min(expected) < SRM_MIN_EXPECTED:
         return CheckRow(check="srm", state="unknown", detail=f"too few units to tell: {seen}, designed {designed}")
     statistic = sum((count - wanted) ** 2 / wanted for count, wanted in zip(counts, expected, strict=True))

@@ -158,17 +158,18 @@ def _adjusted(plain: Means, sides: Sequence[Moments]) -> Means:
     )
 
 
-def lift_interval(control: float, treatment: float, covariance: Array, confidence: float = 0.95) -> Interval:
+def lift_interval(control: float, treatment: float, covariance: Array, z: float | None = None) -> Interval:
     """Return the lift treatment / control - 1 with its interval by the log-delta method.
 
-    ``covariance`` has shape (2, 2), of (control, treatment). The log of the ratio is closer to normal than the ratio
+    ``covariance`` has shape (2, 2), of (control, treatment); ``z`` is the critical value, that of 95 % if it is not
+    given. The log of the ratio is closer to normal than the ratio
     (Deng, Knoblich, Lu 2018, section 3). Without a control mean surely above zero, or without a positive treatment
     mean, there is no such interval: Fieller's (1954) is given where it is bounded, nothing else.
     """
     if control == 0:
         return Interval(None, None, None, "control's mean is zero, so there is no lift")
     lift = treatment / control - 1
-    z = critical(confidence)
+    z = critical() if z is None else z
     variance_c, variance_t, between = float(covariance[0, 0]), float(covariance[1, 1]), float(covariance[0, 1])
     if control * control <= z * z * variance_c:
         return Interval(None, None, None, "control's mean is not surely different from zero: the lift is not estimable")
@@ -222,7 +223,6 @@ def effect_of(means: Means, value: int = 0) -> Comparison:
     scale = max(abs(control), abs(treatment))
     se = standard_error(_difference_variance(covariance), scale)
     raw_se = standard_error(_difference_variance(means.raw_covariance[pair]), scale)
-    few = min(means.n_control, means.n_treatment) < MIN_UNITS_FOR_INTERVAL
     shown = Comparison(
         n_control=means.n_control,
         n_treatment=means.n_treatment,
@@ -236,7 +236,7 @@ def effect_of(means: Means, value: int = 0) -> Comparison:
         unadjusted_se=raw_se,
         state="too_few",
     )
-    if few:
+    if _few(means):
         return _because(shown, f"fewer than {MIN_UNITS_FOR_INTERVAL} units in a variant: no interval yet")
     if se is None:
         return _because(shown, "the units do not vary, so nothing can be tested")
@@ -246,6 +246,64 @@ def effect_of(means: Means, value: int = 0) -> Comparison:
         shown, effect_low=effect - half, effect_high=effect + half, p_value=p_two_sided(effect / se),
         lift=lift.lift, lift_low=lift.low, lift_high=lift.high, state="ok", reason=lift.reason,
     )  # fmt: skip
+
+
+def interval_of(means: Means, value: int, z: float) -> tuple[float, float, Interval]:
+    """Return effect - z se, effect + z se, and the lift's interval at the critical value ``z``, for one of the values.
+
+    The effect must have a standard error (``effect_of`` says ok).
+    """
+    m = means.values
+    covariance = means.covariance[np.ix_((value, m + value), (value, m + value))]
+    control, treatment = float(means.control[value]), float(means.treatment[value])
+    half = z * math.sqrt(_difference_variance(covariance))
+    effect = treatment - control
+    return effect - half, effect + half, lift_interval(control, treatment, covariance, z)
+
+
+def log_lift(means: Means, value: int) -> tuple[float, float] | None:
+    """Return ln(treatment / control) of one of the values with its standard error (delta method).
+
+    Of negative means (a loss in money) its negative, so that a treatment above control is positive everywhere. None
+    where the means have no such ratio, do not vary, or stand on fewer than 30 units in a variant.
+    """
+    control, treatment = float(means.control[value]), float(means.treatment[value])
+    if _few(means) or not control * treatment > 0:
+        return None
+    m = means.values
+    gradient = np.array([-1 / abs(control), 1 / abs(treatment)])
+    variance = gradient @ means.covariance[np.ix_((value, m + value), (value, m + value))] @ gradient
+    se = standard_error(float(variance), 1.0)
+    return None if se is None else (math.copysign(math.log(treatment / control), treatment - control), se)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One of the values as a standard normal statistic; ``log`` says on which scale it was tested."""
+
+    z: float
+    log: bool
+
+
+def score(means: Means, value: int) -> Score | None:
+    """Return the log lift over its standard error, or the effect over its own where means have no ratio.
+
+    None where the units do not vary or are fewer than 30 in a variant.
+    """
+    lift = log_lift(means, value)
+    if lift is not None:
+        return Score(lift[0] / lift[1], log=True)
+    m = means.values
+    covariance = means.covariance[np.ix_((value, m + value), (value, m + value))]
+    control, treatment = float(means.control[value]), float(means.treatment[value])
+    if _few(means) or not math.isfinite(treatment - control):
+        return None
+    se = standard_error(_difference_variance(covariance), max(abs(control), abs(treatment)))
+    return None if se is None else Score((treatment - control) / se, log=False)
+
+
+def _few(means: Means) -> bool:
+    return min(means.n_control, means.n_treatment) < MIN_UNITS_FOR_INTERVAL
 
 
 def _difference_variance(covariance: Array) -> float:

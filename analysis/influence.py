@@ -33,16 +33,20 @@ class Influence:
     weights: Mapping[str, Array]
     center: Mapping[str, Array]
 
+    def pick(self, values: Sequence[int]) -> "Influence":
+        """Return the influence functions of some of the estimates."""
+        return Influence(self.cohorts, {key: rows[list(values)] for key, rows in self.weights.items()}, self.center)
+
 
 def influence(triangle: Triangle, means: Means, variant: str, cohorts: tuple[int, ...], log: bool) -> Influence:
-    """Return the influence functions of the m effects (``log`` False) or log ratios (``log`` True) in ``means``.
+    """Return the influence functions of the m effects (``log`` False) or log lifts (``log`` True) in ``means``.
 
     ``means`` must have been estimated for ``variant`` on ``cohorts`` of this triangle. With Lin's adjustment a unit
     also moves the covariate's mean over both variants, and by it both adjusted means.
     """
     control = triangle.plan.control.key
     if log:
-        scales = [1 / means.control[:, None], 1 / means.treatment[:, None]]
+        scales = [1 / np.abs(means.control[:, None]), 1 / np.abs(means.treatment[:, None])]
     else:
         scales = [np.ones((means.values, 1)), np.ones((means.values, 1))]
     slopes = [slope[:, None] for slope in means.slopes]
@@ -63,7 +67,7 @@ def covariance(triangle: Triangle, estimates: Sequence[Influence]) -> Array:
     Two estimates of different treatments share the control's units alone.
     """
     sizes = [len(next(iter(one.weights.values()))) for one in estimates]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
     matrix = np.zeros((starts[-1], starts[-1]))
     for i, first in enumerate(estimates):
         for j, second in enumerate(estimates[: i + 1]):
@@ -96,6 +100,6 @@ def correlation(matrix: Array) -> Array:
     """Return the correlation matrix of a covariance matrix; an estimate that does not vary correlates with none."""
     spread = np.sqrt(np.clip(np.diag(matrix), 0, None))
     safe = np.where(spread > 0, spread, 1.0)
-    result = np.clip(matrix / np.outer(safe, safe), -1.0, 1.0)
+    result: Array = np.clip(matrix / np.outer(safe, safe), -1.0, 1.0)
     np.fill_diagonal(result, 1.0)
     return result

@@ -19,14 +19,19 @@ Role = Literal["primary", "secondary", "guardrail", "diagnostic"]
 Term = Literal["short", "long"]
 Better = Literal["higher", "lower"]
 SeriesKind = Literal["sum", "active", "rows"]
+Looks = Literal["weekly", "any_time"]
+Spending = Literal["obrien_fleming", "pocock"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One side of the comparison. ``weight`` is the designed share in any unit (50 and 50, or 0.9 and 0.1)."""
+    """One side of the comparison. ``weight`` is the designed share in any unit (50 and 50, or 0.9 and 0.1).
+
+    None for all variants of a plan: the designed split is not known.
+    """
 
     key: str
-    weight: float
+    weight: float | None
     control: bool = False
 
 
@@ -132,13 +137,19 @@ class RollbackCriterion:
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How claims are made: two-sided ``alpha``, planned ``power``, looks, and what asks for a rollback."""
+    """How claims are made: two-sided ``alpha``, planned ``power``, looks, and what asks for a rollback.
+
+    ``looks``: weekly looks share alpha by ``spending``; with any_time, intervals hold at every moment and are tightest
+    at ``planned_units`` mature units.
+    """
 
     alpha: float = 0.05
     power: float = 0.8
-    looks: Literal["weekly"] = "weekly"
+    looks: Looks = "weekly"
     min_weeks: int = 0
     rollback: tuple[RollbackCriterion, ...] = ()
+    spending: Spending = "obrien_fleming"
+    planned_units: int | None = None
 
 
 @dataclass(frozen=True)

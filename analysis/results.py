@@ -14,6 +14,9 @@ from analysis.plan import Plan
 State = Literal["ok", "not_yet", "too_few", "failed"]
 CheckState = Literal["ok", "alarm", "unknown"]
 ReversalState = Literal["confirmed", "turned", "warning", "immature", "fading", "none"]
+ConflictState = Literal["confirmed", "immature", "none"]
+Verdict = Literal["superior", "non_inferior", "inferior", "undecided"]
+Action = Literal["launch", "launch_with_holdback", "keep_running", "stop", "roll_back"]
 TrajectoryKind = Literal["weekly", "cumulative", "calendar"]
 
 
@@ -42,7 +45,13 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class EffectRow(Comparison):
-    """The effect on a metric in a window since exposure, on all units of the mature cohorts."""
+    """The effect on a metric in a window since exposure, on all units of the mature cohorts.
+
+    ``effect_low`` .. ``lift_high`` are the plain interval of one look. Claims are read from the ``sequential`` fields,
+    which hold over all planned looks: this is look ``sequential_look`` of ``sequential_looks``, intervals are drawn
+    with ``sequential_critical`` (of a guardrail: at its non-inferior end) and ``sequential_significant`` says that
+    ``p_value_adjusted`` is below alpha. ``segment`` is ``column=value``, None for all units.
+    """
 
     metric: str
     role: str
@@ -54,8 +63,16 @@ class EffectRow(Comparison):
     readable_from: date
     segment: str | None = None
     p_value_adjusted: float | None = None
+    sequential_look: int | None = None
+    sequential_looks: int | None = None
+    sequential_critical: float | None = None
+    sequential_effect_low: float | None = None
+    sequential_effect_high: float | None = None
+    sequential_lift_low: float | None = None
+    sequential_lift_high: float | None = None
+    sequential_significant: bool | None = None
     margin: float | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +90,12 @@ class TrajectoryRow(Comparison):
 
 @dataclass(frozen=True, kw_only=True)
 class ReversalRow:
-    """Early win, later loss: both windows on the same matured units, and the contrast between them.
+    """Early win, later loss: early and late weeks on the same matured units, and the contrast between them.
 
-    ``p_value`` is one-sided, that of the intersection-union test: the larger of its two legs.
+    ``late_start_week`` and ``late_end_week`` are the late weeks shown: the late window once every cohort has lived it,
+    before that the newest weeks read. ``p_value`` is one-sided, that of the intersection-union test over all looks so
+    far: the larger of its two legs. ``turned_*`` is the same test before the late window, on the weeks that are
+    furthest beyond its boundary; ``first_seen`` is the day of the first look that showed ``state``.
     """
 
     metric: str
@@ -98,7 +118,100 @@ class ReversalRow:
     lift_contrast_low: float | None = None
     lift_contrast_high: float | None = None
     lift_contrast_p_value: float | None = None
+    late_start_week: int | None = None
+    late_end_week: int | None = None
+    first_seen: date | None = None
+    turned_start_week: int | None = None
+    turned_end_week: int | None = None
+    turned_lift: float | None = None
+    turned_p_value: float | None = None
+    turned_first_seen: date | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConflictRow:
+    """A short-term metric that wins early, and a metric of the long term or a guardrail that loses late."""
+
+    variant: str
+    short_metric: str
+    long_metric: str
+    state: ConflictState
+    readable_from: date
+    p_value: float | None = None
+    p_value_adjusted: float | None = None
+    first_seen: date | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeterogeneityRow:
+    """Whether a metric's lift differs between the values of a segment."""
+
+    metric: str
+    variant: str
+    window: str
+    segment: str
+    values: int
+    p_value: float | None = None
+    p_value_adjusted: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The weight of one metric at which the OEC changes sign, the others keeping their proportions."""
+
+    metric: str
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OecRow:
+    """The overall evaluation criterion: the weighted sum of lifts, each signed so that more is better.
+
+    ``dominated_by`` names the treatments that are no worse on any weighted metric, and surely better on one.
+    """
+
+    variant: str
+    value: float | None = None
+    se: float | None = None
+    low: float | None = None
+    high: float | None = None
+    flips: tuple[Flip, ...] = ()
+    dominated_by: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackRow:
+    """A rollback criterion at this look. Lifts are signed so that more is better.
+
+    ``lift_high`` is the upper end of the one-sided interval that decides; the criterion is met where it is under
+    ``below``. ``distance`` is how far the point is above ``below``: negative beyond it.
+    """
+
+    metric: str
+    variant: str
+    window: str
+    below: float
+    met: bool
+    start_week: int | None = None
+    end_week: int | None = None
+    lift: float | None = None
+    lift_high: float | None = None
+    distance: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendationRow:
+    """What to do with a treatment, why, and the day on which new data may change it."""
+
+    variant: str
+    action: Action
+    reasons: tuple[str, ...]
+    changes_on: date | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +241,8 @@ class Scorecard:
     effects: tuple[EffectRow, ...]
     trajectory: tuple[TrajectoryRow, ...]
     reversals: tuple[ReversalRow, ...]
+    conflicts: tuple[ConflictRow, ...] = ()
+    heterogeneity: tuple[HeterogeneityRow, ...] = ()
+    oec: tuple[OecRow, ...] = ()
+    rollback: tuple[RollbackRow, ...] = ()
+    recommendations: tuple[RecommendationRow, ...] = ()

@@ -1,42 +1,183 @@
-"""The effect by week since exposure: each week alone (weekly) and the average of the weeks so far (cumulative).
+"""The effect by time: by week since exposure alone (weekly), on the average of the weeks so far (cumulative), and by
+calendar week from start_date (calendar), each with a band that holds for all its weeks at once.
 
 Every row stands on all units of the cohorts that have lived its weeks, so rows of later weeks stand on fewer cohorts
-until all have matured.
+until all have matured; the band takes into account that these rows share units.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from itertools import groupby
 
-from analysis import windows
-from analysis.effects import effect_of, means_of
+import numpy as np
+
+from analysis import bands, windows
+from analysis.effects import Means, effect_of, log_lift, means_of
+from analysis.influence import Influence, correlation, covariance, influence
+from analysis.moments import Array, Layout
 from analysis.plan import Metric, Window
 from analysis.results import Comparison, TrajectoryKind, TrajectoryRow
 from analysis.triangle import Triangle
 
 
+@dataclass(frozen=True)
+class Step:
+    """One value of a trajectory: the average over a span of weeks, on the units of some cohorts."""
+
+    span: Window
+    cohorts: tuple[int, ...]
+    readable_from: date
+
+
+@dataclass(frozen=True, eq=False)
+class LogLifts:
+    """Log ratios of treatment and control means with their joint covariance.
+
+    Attributes:
+        steps: positions of the m steps that have one.
+        values: shape (m,), ln(treatment mean / control mean).
+        covariance: shape (m, m).
+    """
+
+    steps: tuple[int, ...]
+    values: Array
+    covariance: Array
+
+
 def trajectory(triangle: Triangle, metric: Metric, variant: str) -> Iterator[TrajectoryRow]:
-    """Yield a row for each week of the horizon, weekly first, then cumulative."""
-    weeks = range(triangle.plan.horizon_weeks)
-    yield from _rows(triangle, metric, variant, "weekly", [Window("", week, week + 1) for week in weeks])
-    yield from _rows(triangle, metric, variant, "cumulative", [Window("", 0, week + 1) for week in weeks])
+    """Yield a row for each week of the horizon, weekly, then cumulative, then for each calendar week.
+
+    ``triangle`` may hold more than the metric's series; that of the metric alone is faster (``Triangle.of_metric``).
+    """
+    yield from _rows(triangle, metric, variant, "weekly", weekly_steps(triangle))
+    yield from _rows(triangle, metric, variant, "cumulative", _cumulative_steps(triangle))
+    yield from _rows(by_calendar(triangle), metric, variant, "calendar", _calendar_steps(triangle))
+
+
+def weekly_steps(triangle: Triangle) -> list[Step]:
+    return _steps(triangle, [Window("", week, week + 1) for week in range(triangle.plan.horizon_weeks)])
+
+
+def _cumulative_steps(triangle: Triangle) -> list[Step]:
+    return _steps(triangle, [Window("", 0, week + 1) for week in range(triangle.plan.horizon_weeks)])
+
+
+def _steps(triangle: Triangle, spans: Sequence[Window]) -> list[Step]:
+    plan, as_of = triangle.plan, triangle.as_of
+    return [
+        Step(span, windows.window_cohorts(plan, span, as_of), windows.fully_readable(plan, span.end_week))
+        for span in spans
+    ]
+
+
+def _calendar_steps(triangle: Triangle) -> list[Step]:
+    """A step for each calendar week from start_date: the cohorts that were then followed, each in its own week."""
+    plan, as_of = triangle.plan, triangle.as_of
+    lived = {cohort: windows.mature_weeks(plan, cohort, as_of) for cohort in range(plan.enrollment_weeks)}
+    steps = []
+    for week in range(plan.enrollment_weeks + plan.horizon_weeks - 1):
+        followed = [cohort for cohort in lived if 0 <= week - cohort < plan.horizon_weeks]
+        cohorts = tuple(followed) if all(week - cohort < lived[cohort] for cohort in followed) else ()
+        steps.append(Step(Window("", week, week + 1), cohorts, windows.readable(plan, 0, week + 1)))
+    return steps
+
+
+def by_calendar(triangle: Triangle) -> Triangle:
+    """Return the triangle with each cohort's weeks moved to the calendar weeks from start_date in which they lie.
+
+    Under the clock of the unit week k of cohort c begins in calendar week c + k and ends in the next.
+    """
+    plan = triangle.plan
+    calendar = replace(plan, horizon_weeks=plan.enrollment_weeks + plan.horizon_weeks - 1)
+    layout, moved = triangle.layout, Layout.of(calendar)
+    cells = {}
+    for cell, moments in triangle.cells.items():
+        columns = np.full(moved.columns, -1, dtype=np.intp)
+        for series in plan.series:
+            first = moved.week(series, cell.cohort)
+            columns[moved.pre(series)] = layout.pre(series)
+            columns[first : first + plan.horizon_weeks] = layout.pre(series) + 1 + np.arange(plan.horizon_weeks)
+        cells[cell] = moments.pick(columns)
+    return replace(triangle, plan=calendar, cells=cells)
 
 
 def _rows(
-    triangle: Triangle, metric: Metric, variant: str, kind: TrajectoryKind, spans: list[Window]
+    triangle: Triangle, metric: Metric, variant: str, kind: TrajectoryKind, steps: list[Step]
 ) -> Iterator[TrajectoryRow]:
-    plan, as_of = triangle.plan, triangle.as_of
-    for cohorts, group in groupby(spans, key=lambda span: windows.window_cohorts(plan, span, as_of)):
+    found = estimates(triangle, metric, variant, steps)
+    ends = _bands(triangle, variant, steps, found)
+    for position, step in enumerate(steps):
+        estimate = found.get(position)
+        if estimate is not None:
+            shown = effect_of(*estimate)
+        elif kind == "calendar" and not step.cohorts:
+            shown = Comparison(state="not_yet", reason=f"the week can be read from {step.readable_from}")
+        else:
+            shown = unread(triangle, variant, step.span.end_week, step.cohorts)
+        low, high = ends.get(position, (None, None))
+        yield TrajectoryRow(
+            **vars(shown), metric=metric.key, variant=variant, kind=kind, week=step.span.end_week - 1,
+            readable_from=step.readable_from, band_low=low, band_high=high,
+        )  # fmt: skip
+
+
+def estimates(triangle: Triangle, metric: Metric, variant: str, steps: Sequence[Step]) -> dict[int, tuple[Means, int]]:
+    """Return, by position of the step, the means that hold its value and where; steps on the same cohorts share them.
+
+    Steps that no cohort has lived, or with fewer than two units in a variant, are left out.
+    """
+    found = {}
+    order = sorted(range(len(steps)), key=lambda position: steps[position].cohorts)
+    for cohorts, group in groupby(order, key=lambda position: steps[position].cohorts):
+        positions = list(group)
+        spans = [steps[position].span for position in positions]
+        means = means_of(triangle, metric, variant, spans, cohorts) if cohorts else None
+        if means is not None:
+            found.update({position: (means, value) for value, position in enumerate(positions)})
+    return found
+
+
+def log_lifts(triangle: Triangle, variant: str, steps: Sequence[Step], found: dict[int, tuple[Means, int]]) -> LogLifts:
+    """Return the log lifts of the steps that have one, with their covariance across weeks and cohorts."""
+    positions, values, parts = [], [], []
+    by_means: dict[int, Influence] = {}
+    for position, (means, value) in sorted(found.items()):
+        lift = log_lift(means, value)
+        if lift is None:
+            continue
+        if id(means) not in by_means:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                by_means[id(means)] = influence(triangle, means, variant, steps[position].cohorts, log=True)
+        positions.append(position)
+        values.append(lift[0])
+        parts.append((by_means[id(means)], value))
+    matrix = covariance(triangle, [whole.pick(value) for whole, value in _runs(parts)])
+    return LogLifts(tuple(positions), np.array(values), matrix)
+
+
+def _runs(parts: list[tuple[Influence, int]]) -> Iterator[tuple[Influence, list[int]]]:
+    """Join neighbors that stand on the same cohorts: their covariances are then computed together."""
+    for _, group in groupby(parts, key=lambda part: id(part[0])):
         members = list(group)
-        means = means_of(triangle, metric, variant, members, cohorts) if cohorts else None
-        for position, span in enumerate(members):
-            if means is not None:
-                shown = effect_of(means, position)
-            else:
-                shown = unread(triangle, variant, span.end_week, cohorts)
-            yield TrajectoryRow(
-                **vars(shown), metric=metric.key, variant=variant, kind=kind, week=span.end_week - 1,
-                readable_from=windows.fully_readable(plan, span.end_week),
-            )  # fmt: skip
+        yield members[0][0], [value for _, value in members]
+
+
+def _bands(
+    triangle: Triangle, variant: str, steps: Sequence[Step], found: dict[int, tuple[Means, int]]
+) -> dict[int, tuple[float, float]]:
+    lifts = log_lifts(triangle, variant, steps, found)
+    if not lifts.steps:
+        return {}
+    z = bands.critical(correlation(lifts.covariance))
+    ends = {}
+    for position, value in zip(lifts.steps, lifts.values, strict=True):
+        known = log_lift(*found[position])
+        assert known is not None
+        half = z * known[1]
+        ends[position] = math.expm1(value - half), math.expm1(value + half)
+    return ends
 
 
 def unread(triangle: Triangle, variant: str, end_week: int, cohorts: tuple[int, ...]) -> Comparison:

@@ -15,7 +15,8 @@ from analysis import windows
 from analysis.moments import Layout, Moments, merge
 from analysis.plan import Metric, Plan
 
-#: Reasons for which units, fact rows or values are left out, in the order in which they are tried and shown.
+#: Reasons for which units, fact rows or values are left out, in the order in which they are shown. The order in which
+#: they are tried is another one: see experiments/sources/exposures.py.
 EXCLUSIONS = (
     "exposed_before_start",
     "exposed_after_enrollment",

@@ -41,15 +41,16 @@ def mature_cohorts(plan: Plan, end_week: int, as_of: date) -> tuple[int, ...]:
 
 def first_readable(plan: Plan, end_week: int) -> date:
     """Return the first as_of on which one cohort has lived all weeks before ``end_week``."""
-    return _readable(plan, 0, end_week)
+    return readable(plan, 0, end_week)
 
 
 def fully_readable(plan: Plan, end_week: int) -> date:
     """Return the first as_of on which every cohort has lived all weeks before ``end_week``."""
-    return _readable(plan, plan.enrollment_weeks - 1, end_week)
+    return readable(plan, plan.enrollment_weeks - 1, end_week)
 
 
-def _readable(plan: Plan, cohort: int, end_week: int) -> date:
+def readable(plan: Plan, cohort: int, end_week: int) -> date:
+    """Return the first as_of on which ``cohort`` has lived all weeks before ``end_week``."""
     return plan.start_date + timedelta(days=_days_to_maturity(plan, cohort, end_week - 1) + plan.lag_days)
 
 
@@ -62,3 +63,9 @@ def planned_looks(plan: Plan) -> int:
 def window_cohorts(plan: Plan, window: Window, as_of: date) -> tuple[int, ...]:
     """Return the cohorts mature for ``window``."""
     return mature_cohorts(plan, window.end_week, as_of)
+
+
+def weekly_looks(plan: Plan, as_of: date) -> tuple[date, ...]:
+    """Return the days on which a weekly look is due until ``as_of``: whole weeks from start_date, data lag added."""
+    first = plan.start_date + timedelta(days=7 + plan.lag_days)
+    return tuple(first + timedelta(days=7 * week) for week in range(max(0, (as_of - first).days // 7 + 1)))

@@ -1,0 +1,210 @@
+"""From a scorecard to advice: launch, launch with holdback, keep running, stop or roll back, with reasons.
+
+A pure function of what the scorecard says; a person decides. The first rule that holds gives the action:
+
+    stop                  a sample ratio mismatch: the numbers are not to be used
+    roll_back             a rollback criterion surely met, a reversal confirmed on a primary metric, a guardrail surely
+                          inferior, or a long-term primary metric surely worse
+    keep_running          before min_weeks
+    launch                a primary surely better, every long-term primary and guardrail readable, none worse, all
+                          guardrails non-inferior, nothing turned or warned, no alarm
+    launch_with_holdback  a short-term primary surely better, nothing inferior, turned or warned so far, no alarm, and
+                          long-term windows not readable yet
+    stop                  all windows readable and nothing won
+    keep_running          otherwise
+
+What is not readable is never "not worse". Ship rule after Schultzberg, Ankargren and Franberg 2024 (arXiv 2402.11609).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from analysis import claims, windows
+from analysis.checks import BLOCKING
+from analysis.plan import Metric, Plan
+from analysis.results import Action, CheckRow, ConflictRow, EffectRow, RecommendationRow, ReversalRow, RollbackRow
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one treatment as of a day: the rows of a scorecard, without segments."""
+
+    plan: Plan
+    as_of: date
+    variant: str
+    effects: tuple[EffectRow, ...]
+    reversals: tuple[ReversalRow, ...]
+    conflicts: tuple[ConflictRow, ...]
+    rollback: tuple[RollbackRow, ...]
+    checks: tuple[CheckRow, ...]
+
+    def effect(self, metric: str, window: str) -> EffectRow | None:
+        return next((row for row in self.effects if (row.metric, row.window) == (metric, window)), None)
+
+    def readable(self, row: EffectRow | None) -> bool:
+        """Whether every cohort has lived the window, and its interval over all looks is there."""
+        return row is not None and self.as_of >= row.readable_from and row.sequential_effect_low is not None
+
+
+def recommend(evidence: Evidence) -> RecommendationRow:
+    """Return the recommendation for a treatment."""
+    rules: tuple[tuple[Action, Callable[[Evidence], Iterator[str]]], ...] = (
+        ("stop", _mismatch),
+        ("roll_back", _harm),
+        ("keep_running", _too_early),
+        ("launch", _win),
+        ("launch_with_holdback", _early_win),
+        ("stop", _no_win),
+    )
+    for action, rule in rules:
+        reasons = tuple(rule(evidence))
+        if reasons:
+            return RecommendationRow(
+                variant=evidence.variant, action=action, reasons=reasons, changes_on=_changes_on(evidence, action)
+            )
+    missing = (*_blocks(evidence), *_unread(evidence), *_undecided_guardrails(evidence))
+    return RecommendationRow(
+        variant=evidence.variant, action="keep_running", changes_on=_changes_on(evidence, "keep_running"),
+        reasons=missing or ("nothing is decided yet: no primary metric is surely better or worse",),
+    )  # fmt: skip
+
+
+def _mismatch(evidence: Evidence) -> Iterator[str]:
+    for check in evidence.checks:
+        if check.check in BLOCKING and check.state == "alarm":
+            yield f"the variants are not split as designed, so no number here can be used: {check.detail}"
+
+
+def _harm(evidence: Evidence) -> Iterator[str]:
+    metrics = _metrics(evidence.plan)
+    for criterion in evidence.rollback:
+        if criterion.met:
+            yield (
+                f"rollback criterion met: the lift of {criterion.metric} ({criterion.window}) is surely below "
+                f"{criterion.below:+.1%} (best case {criterion.lift_high:+.1%})"
+            )
+    for reversal in evidence.reversals:
+        if reversal.state == "confirmed" and metrics[reversal.metric].role == "primary":
+            yield f"early win, later loss on {reversal.metric}: {reversal.reason}"
+    yield from _inferior(evidence)
+    for metric, row in _judged(evidence, "long"):
+        if claims.surely_worse(metric, row):
+            yield f"{metric.key} is surely worse: {_said(row)}"
+
+
+def _too_early(evidence: Evidence) -> Iterator[str]:
+    if evidence.as_of < _min_day(evidence.plan):
+        yield f"the plan asks for {evidence.plan.decision.min_weeks} weeks before any launch: {_min_day(evidence.plan)}"
+
+
+def _win(evidence: Evidence) -> Iterator[str]:
+    if any(_unread(evidence)) or any(_blocks(evidence)) or any(_undecided_guardrails(evidence)):
+        return
+    yield from _better(evidence, "short", "long", None)
+
+
+def _early_win(evidence: Evidence) -> Iterator[str]:
+    unread = list(_unread(evidence))
+    if not unread or any(_blocks(evidence)):
+        return
+    better = list(_better(evidence, "short"))
+    if better:
+        yield from better
+        yield "nothing is worse so far, but the long term is not known yet; keep a holdback: " + "; ".join(unread)
+
+
+def _no_win(evidence: Evidence) -> Iterator[str]:
+    if not any(_unread(evidence)) and not any(_better(evidence, "short", "long", None)):
+        yield "every window is readable, and no primary metric is surely better"
+
+
+def _metrics(plan: Plan) -> dict[str, Metric]:
+    return {metric.key: metric for metric in plan.metrics}
+
+
+def _judged(evidence: Evidence, *terms: str | None) -> Iterator[tuple[Metric, EffectRow]]:
+    """Yield the judged pairs of primary metrics of these terms that have a row."""
+    metrics = _metrics(evidence.plan)
+    for key, window in claims.judged(evidence.plan):
+        row = evidence.effect(key, window)
+        if row is not None and metrics[key].term in terms:
+            yield metrics[key], row
+
+
+def _better(evidence: Evidence, *terms: str | None) -> Iterator[str]:
+    for metric, row in _judged(evidence, *terms):
+        if claims.surely_better(metric, row):
+            yield f"{metric.key} is surely better: {_said(row)}"
+
+
+def _blocks(evidence: Evidence) -> Iterator[str]:
+    """Yield what forbids a launch of any kind so far."""
+    for metric, row in _judged(evidence, "short", "long", None):
+        if claims.surely_worse(metric, row):
+            yield f"{metric.key} is surely worse: {_said(row)}"
+    for reversal in evidence.reversals:
+        if reversal.state in ("confirmed", "turned", "warning"):
+            yield f"{reversal.metric}: {reversal.state}, {reversal.reason}"
+    for conflict in evidence.conflicts:
+        if conflict.state == "confirmed":
+            yield f"{conflict.short_metric} against {conflict.long_metric}: {conflict.reason}"
+    yield from _inferior(evidence)
+    for check in evidence.checks:
+        if check.state == "alarm":
+            yield f"check {check.check} is in alarm: {check.detail}"
+
+
+def _guardrails(evidence: Evidence) -> Iterator[EffectRow]:
+    """Yield the deciding row of each guardrail."""
+    for metric in evidence.plan.estimated_metrics:
+        row = evidence.effect(metric.key, metric.deciding_window)
+        if metric.role == "guardrail" and row is not None:
+            yield row
+
+
+def _inferior(evidence: Evidence) -> Iterator[str]:
+    for row in _guardrails(evidence):
+        if row.verdict == "inferior":
+            yield f"guardrail {row.metric} is surely worse than its margin of {row.margin:.1%}: {_said(row)}"
+
+
+def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
+    for row in _guardrails(evidence):
+        if evidence.readable(row) and row.verdict == "undecided":
+            yield f"guardrail {row.metric} is not surely within its margin of {row.margin:.1%}: {_said(row)}"
+
+
+def _unread(evidence: Evidence) -> Iterator[str]:
+    """Yield the long-term primaries and guardrails that cannot be read yet, and from when."""
+    plan = evidence.plan
+    for metric in plan.metrics:
+        if metric.role == "guardrail" or (metric.role == "primary" and metric.term != "short"):
+            window = plan.window(metric.deciding_window)
+            if metric.kind == "event":
+                yield f"{metric.key} is a time to event, which is not estimated yet"
+            elif not evidence.readable(evidence.effect(metric.key, window.name)):
+                yield f"{metric.key} in {window.label} is readable from {windows.fully_readable(plan, window.end_week)}"
+
+
+def _said(row: EffectRow) -> str:
+    low, high = row.sequential_lift_low, row.sequential_lift_high
+    weeks = f"weeks {row.start_week}-{row.end_week - 1}"
+    if row.lift is None or low is None or high is None:
+        return f"{weeks}, effect {row.effect:+.4g}"
+    return f"{weeks}, {row.lift:+.1%} ({low:+.1%} to {high:+.1%} over all looks)"
+
+
+def _min_day(plan: Plan) -> date:
+    return plan.start_date + timedelta(days=7 * plan.decision.min_weeks)
+
+
+def _changes_on(evidence: Evidence, action: Action) -> date | None:
+    """Return the next day on which a window becomes readable, or min_weeks is reached; None if nothing will change."""
+    if action in ("launch", "roll_back") or any(_mismatch(evidence)):
+        return None
+    plan = evidence.plan
+    days = {windows.readable(plan, cohort, window.end_week) for window in plan.windows
+            for cohort in range(plan.enrollment_weeks)}  # fmt: skip
+    days.add(_min_day(plan))
+    return min((day for day in days if day > evidence.as_of), default=None)
