@@ -24,8 +24,8 @@ from analysis.plan import Spending
 #: A look that would spend less than this tests nothing: its boundary is infinite.
 LEAST_SPENT = 1e-11
 
-#: The smallest repeated p value that is told from zero.
-LEAST_P = 1e-15
+#: The smallest p value that is told from zero: a smaller alpha spends nothing.
+LEAST_P = 1e-11
 
 #: Nodes of the quadrature per standard deviation of an increment, and the least of them. Integrands are smooth:
 #: boundaries are then right to 1e-6 for up to 52 looks.
@@ -39,7 +39,7 @@ _FARTHEST = 9.0
 _ARRIVED = 1e-9
 
 #: Alphas for which boundaries are tabled to invert them.
-_TABLE = (*np.logspace(-15, -3, 19), 0.0025, 0.005, 0.01, *np.linspace(0.02, 0.98, 17), 0.999)
+_TABLE = (*np.logspace(-11, -3, 17), 0.0025, 0.005, 0.01, *np.linspace(0.02, 0.98, 17), 0.999)
 
 
 def spent(time: float, alpha: Array | float, spending: Spending) -> Array:
@@ -154,7 +154,7 @@ def _solve(beyond: Callable[[Array], tuple[Array, Array]], step: Array, *, two_s
 def repeated_p(z: float, information: Sequence[float], times: Sequence[float], spending: Spending) -> float:
     """Return the smallest two-sided alpha at which the last look is significant (Jennison & Turnbull 1989).
 
-    It is below alpha where |z| is beyond ``boundaries(...)[-1]`` at alpha, to a relative 1e-4; at least 1e-15.
+    It is below alpha where |z| is beyond ``boundaries(...)[-1]`` at alpha, to a relative 1e-4; at least 1e-11.
     """
     if len(times) == 1 and times[0] >= 1:
         return max(LEAST_P, float(2 * special.ndtr(-abs(z))))
@@ -190,7 +190,7 @@ _PATHS = 1024
 _SEED = 20240102
 
 #: Total budgets for which rolling boundaries are tabled to invert them.
-_BUDGETS = np.array([1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 0.004, 0.0125, 0.04, 0.12, 0.35, 0.8])
+_BUDGETS = np.array([1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 0.004, 0.0125, 0.04, 0.12, 0.35, 0.8])
 
 
 def rolling_p(z: Array, correlation: Array, times: Array) -> Array:
@@ -286,17 +286,21 @@ def anytime_p(z: float, units: float, planned_units: float, alpha: float = 0.05)
     return min(1.0, 1 / ratio)
 
 
-def crossing_probability(critical: Sequence[float], information: Sequence[float], drift: float = 0.0) -> float:
-    """Return the probability that |z| is beyond its critical value at any look.
+def crossing_probability(
+    critical: Sequence[float], information: Sequence[float], drift: float = 0.0, *, upper_only: bool = False
+) -> float:
+    """Return the probability that z crosses its critical values: |z| first beyond one, or z first above it.
 
-    ``drift`` is the expectation of z at information 1 (an effect over the standard error it has there).
+    ``drift`` is the expectation of z at information 1 (an effect over the standard error it has there). With
+    ``upper_only`` a path that crosses below first has stopped and does not count.
     """
     nodes, mass, before, total = np.zeros(1), np.ones(1), 0.0, 0.0
     for c, units in zip(critical, information, strict=True):
         deviation = math.sqrt(units - before)
         center, edge = nodes + drift * (units - before), min(c, 40.0) * math.sqrt(units)
-        beyond = special.ndtr((-edge - center) / deviation) + special.ndtr((center - edge) / deviation)
-        total += float(mass @ beyond)
+        total += float(mass @ special.ndtr((center - edge) / deviation))
+        if not upper_only:
+            total += float(mass @ special.ndtr((-edge - center) / deviation))
         width = min(c, _FARTHEST + abs(drift) * math.sqrt(units)) * math.sqrt(units)
         points, weights = leggauss(_nodes(width, deviation))
         fresh = width * points
@@ -313,6 +317,6 @@ def inflation(critical: Sequence[float], information: Sequence[float], alpha: fl
     single = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
 
     def missing(drift: float) -> float:
-        return crossing_probability(critical, shares, drift) - power
+        return crossing_probability(critical, shares, drift, upper_only=True) - power
 
     return float((optimize.brentq(missing, 0.5 * single, 2 * single) / single) ** 2)
