@@ -48,7 +48,7 @@ class Inspection:
 
     Attributes:
         last: the last day in exposures and facts.
-        fingerprint: changes when the data change.
+        fingerprint: of the data when the inspection began, see ``Source.fingerprint``.
         partitions: hash partitions of units in which the data are read, so that memory stays bounded.
     """
 
@@ -62,6 +62,10 @@ class Source(Protocol):
 
     def inspect(self, plan: Plan) -> Inspection:
         """Check what can be checked cheaply: files, columns, types, dates. Raises SourceProblem."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return what changes when the data change, as they are now. Cheap: reads no rows. Raises SourceProblem."""
         ...
 
     def read_tallies(self, plan: Plan, as_of: date) -> Triangle:

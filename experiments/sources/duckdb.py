@@ -20,15 +20,15 @@ from analysis.plan import Plan
 from analysis.triangle import Triangle, combine
 from experiments.sources import duckdb_pass
 from experiments.sources.base import Inspection, SourceProblem, SourceSpec, listed
+from experiments.sources.duckdb_files import find_files, open_table
 from experiments.sources.duckdb_tables import (
     Table,
+    allowed_paths,
     check_days,
     check_number,
-    find_files,
     first_line,
     id_family,
     literal,
-    open_table,
     quoted,
     time_sql,
 )
@@ -50,7 +50,7 @@ class DuckDBSource:
     def __init__(self, spec: SourceSpec, today: date) -> None:
         self._spec = spec
         self._today = today
-        self._files = {field: find_files(spec.folder, getattr(spec, field), field) for field in ("exposures", "facts")}
+        self._files = self._find_files()
         self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
         self._buffer = duckdb_pass.Buffer()
         self._connection = self._locked_connection()
@@ -61,9 +61,13 @@ class DuckDBSource:
             self.close()
             raise
 
+    def _find_files(self) -> dict[str, list[Path]]:
+        spec = self._spec
+        return {field: find_files(spec.folder, getattr(spec, field), field) for field in ("exposures", "facts")}
+
     def _locked_connection(self) -> duckdb.DuckDBPyConnection:
-        """Open DuckDB so that it reads the named folders alone, installs nothing, and cannot be reconfigured."""
-        folders = sorted({str(file.parent) for files in self._files.values() for file in files} | {self._spill})
+        """Open DuckDB so that it reads the named files alone, installs nothing, and cannot be reconfigured."""
+        paths = allowed_paths([file for files in self._files.values() for file in files])
         connection = duckdb.connect(
             ":memory:",
             config={
@@ -77,7 +81,8 @@ class DuckDBSource:
         connection.execute("SET TimeZone = 'UTC'")
         # Lets DuckDB work ahead while a batch is being scattered.
         connection.execute(f"SET streaming_buffer_size = '{STREAM_BUFFER}'")
-        connection.execute(f"SET allowed_directories = [{', '.join(literal(folder) for folder in folders)}]")
+        # Not the files' folders: DuckDB takes a folder's name for a pattern, and need not see the other files in it.
+        connection.execute(f"SET allowed_paths = {paths}")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
@@ -96,6 +101,8 @@ class DuckDBSource:
 
     def inspect(self, plan: Plan) -> Inspection:
         """See ``Source.inspect``."""
+        # Taken first: what changes while the data are inspected is noticed by whoever compares it later.
+        fingerprint = self.fingerprint()
         try:
             self._check_columns(plan)
             last = max(
@@ -106,7 +113,7 @@ class DuckDBSource:
             partitions = duckdb_pass.partitions(self._connection, plan, PARTITION_BYTES)
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        return Inspection(last, self._fingerprint(), partitions)
+        return Inspection(last, fingerprint, partitions)
 
     def _unreadable(self, error: duckdb.Error) -> SourceProblem:
         return SourceProblem(f"{self._spec.folder}: the data cannot be read: {first_line(error)}")
@@ -158,11 +165,20 @@ class DuckDBSource:
             wanted = listed(missing)
             raise table.problem(self._spec.columns.variant, f"no unit is in variant {wanted}; found {found}")
 
-    def _fingerprint(self) -> str:
-        """Digest of the files' names, sizes and times of change: the data are taken as changed when these are."""
-        stats = [(str(file), file.stat()) for files in self._files.values() for file in files]
-        text = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def fingerprint(self) -> str:
+        """See ``Source.fingerprint``. Made of the names, sizes and times of change of the files.
+
+        They are the files that were opened and those that the paths name now, so that a file that is new is noticed.
+        """
+        lines = []
+        for field, files in self._find_files().items():
+            for file in sorted({*files, *self._files[field]}):
+                try:
+                    stat = file.stat()
+                except OSError as error:
+                    raise SourceProblem(f"{file}: cannot be read any more: {error.strerror}") from error
+                lines.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def read_tallies(self, plan: Plan, as_of: date) -> Triangle:
         """See ``Source.read_tallies``."""

@@ -1,6 +1,5 @@
-"""Files as DuckDB views: which files a path names, what their columns are, and the SQL of a day."""
+"""Tables as DuckDB views: how SQL names things, what the columns are, and the SQL of a day."""
 
-import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +10,16 @@ import duckdb
 
 from experiments.sources.base import SourceProblem, listed
 
-_PARQUET = (".parquet", ".pq")
-_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _INTEGERS = frozenset(
     ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 )
 _FLOATS = frozenset(("FLOAT", "DOUBLE"))
 
-#: Text that ends in a zone, such as 2024-03-31T23:30:00+02:00 or ...Z.
-_ZONED_TEXT = r":\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
+#: Patterns of text that is a day, a time on the clock, and a time with a zone. There is one way to read each of them:
+#: in 03/04/2024 the month would have to be guessed.
+ISO_DAY = r"\s*\d{4}-\d\d-\d\d\s*"
+ISO_CLOCK = r"\s*\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?\s*"
+ISO_ZONED = r"\s*\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-](0\d|1[0-4])(:?\d\d)?)\s*"
 
 
 def quoted(name: str) -> str:
@@ -32,34 +32,23 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _matches(folder: Path, pattern: str) -> list[str]:
-    """Files that a pattern names; the folder before it is taken as it is written, whatever characters it has."""
-    base = "" if Path(pattern).is_absolute() else glob.escape(str(folder)) + "/"
-    return glob.glob(base + pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+def _as_pattern(file: Path) -> str:
+    """Write a file's name as a pattern that matches this name alone."""
+    return re.sub(r"([\[*?])", r"[\1]", str(file))
 
 
-def _no_glob(name: str) -> str:
-    """Write a file's name so that DuckDB does not take it for a pattern."""
-    return re.sub(r"([\[*?])", r"[\1]", name)
+def file_names(files: Sequence[Path]) -> str:
+    """SQL of the list of files that a reader is to read: DuckDB takes every name for a pattern."""
+    return "[" + ", ".join(literal(_as_pattern(file)) for file in files) + "]"
 
 
-def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
-    """Return the files that ``pattern`` (a path or a glob, relative to ``folder``) names, sorted.
+def allowed_paths(files: Sequence[Path]) -> str:
+    """SQL of the list of paths that make these files readable, and nothing else.
 
-    Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
+    DuckDB asks twice whether it may read a file: for the pattern it was given, and for the name that it found.
     """
-    path = folder / pattern
-    found = [path] if path.exists() else [Path(name) for name in sorted(_matches(folder, pattern))]
-    if not found:
-        raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")
-    for file in found:
-        if file.is_dir():
-            raise SourceProblem(f"{file}: is a folder; source.{field} names files, such as {pattern}/*.parquet")
-        if not file.name.lower().endswith(_PARQUET + _CSV):
-            raise SourceProblem(f"{file}: is not a kind of file that is read; allowed are .parquet, .csv and .tsv")
-        if file.stat().st_size == 0:
-            raise SourceProblem(f"{file}: the file is empty (0 bytes)")
-    return [file.resolve() for file in found]
+    names = {name for file in files for name in (str(file), _as_pattern(file))}
+    return "[" + ", ".join(literal(name) for name in sorted(names)) + "]"
 
 
 @dataclass(frozen=True)
@@ -84,44 +73,6 @@ class Table:
         return self.types[column] in _FLOATS
 
 
-def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence[Path]) -> Table:
-    """Create a view over files of one kind and return its description. Raises SourceProblem."""
-    label = str(files[0]) if len(files) == 1 else f"{files[0].parent}/ ({len(files)} files)"
-    names = "[" + ", ".join(literal(_no_glob(str(file))) for file in files) + "]"
-    is_parquet = {file.name.lower().endswith(_PARQUET) for file in files}
-    if len(is_parquet) > 1:
-        raise SourceProblem(f"{label}: Parquet and CSV files are mixed; use one kind for a table")
-    # The whole CSV is sampled: a type guessed from the first rows would fail on a later one, in the midst of a look.
-    csv = f"""read_csv({names}, sample_size = -1, quote = '"', escape = '"')"""
-    reader = f"read_parquet({names})" if is_parquet == {True} else csv
-    if is_parquet == {True} and len(files) > 1:
-        _check_same_types(connection, files)
-    try:
-        connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reader}")
-        described = connection.execute(f"DESCRIBE {view}").fetchall()
-        rows = connection.execute(f"SELECT count(*) FROM {view}").fetchall()[0][0]
-    except duckdb.Error as error:
-        raise SourceProblem(f"{label}: cannot be read: {first_line(error)}") from error
-    if not rows:
-        raise SourceProblem(f"{label}: the file has columns but no rows")
-    return Table(view, label, {name: str(kind) for name, kind, *_ in described})
-
-
-def _check_same_types(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    """Refuse Parquet files of one table whose shared columns differ in type: DuckDB would convert them silently."""
-    known: dict[str, tuple[str, Path]] = {}
-    for file in files:
-        source = f"read_parquet({literal(_no_glob(str(file)))})"
-        try:
-            described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-        except duckdb.Error as error:
-            raise SourceProblem(f"{file}: cannot be read: {first_line(error)}") from error
-        for name, kind, *_ in described:
-            first, where = known.setdefault(name, (str(kind), file))
-            if first != str(kind):
-                raise SourceProblem(f"{file}: column `{name}`: is of type {kind}, but {first} in {where}")
-
-
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -141,11 +92,14 @@ def check_number(connection: duckdb.DuckDBPyConnection, table: Table, column: st
     if kind != "VARCHAR":
         raise table.problem(column, f"is of type {kind}; {why} needs numbers")
     name = quoted(column)
-    count, example = connection.execute(
-        f"SELECT count(*), any_value({name} ORDER BY {name}) FROM {table.view} "
-        f"WHERE {name} IS NOT NULL AND TRY_CAST({name} AS DOUBLE) IS NULL"
+    wrong = f"{name} IS NOT NULL AND TRY_CAST({name} AS DOUBLE) IS NULL"
+    count, example, least = connection.execute(
+        f"SELECT count(*) FILTER ({wrong}), min({name}) FILTER ({wrong}), min({name}) FROM {table.view}"
     ).fetchall()[0]
-    found = f"{count:,} rows are not numbers, such as {example!r}" if count else "holds numbers written as text"
+    if count:
+        found = f"{count:,} rows are not numbers, such as {example!r}"
+    else:
+        found = "no row has a value" if least is None else f"holds numbers written as text, such as {least!r}"
     raise table.problem(column, f"is text, and {why} needs numbers: {found}")
 
 
@@ -168,9 +122,10 @@ def time_sql(table: Table, column: str, timezone: str) -> Moment:
     if kind.startswith("TIMESTAMP"):
         return Moment(f"CAST({name} AS DATE)", name)
     if kind == "VARCHAR":
+        is_local = f"regexp_full_match({name}, {literal(f'{ISO_DAY}|{ISO_CLOCK}')})"
+        is_zoned = f"regexp_full_match({name}, {literal(ISO_ZONED)})"
         zoned = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE {literal(timezone)}"
-        is_zoned = f"regexp_matches({name}, {literal(_ZONED_TEXT)})"
-        local = f"CASE WHEN {is_zoned} THEN {zoned} ELSE TRY_CAST({name} AS TIMESTAMP) END"
+        local = f"CASE WHEN {is_local} THEN TRY_CAST({name} AS TIMESTAMP) WHEN {is_zoned} THEN {zoned} END"
         return Moment(f"CAST({local} AS DATE)", local)
     raise table.problem(column, f"is of type {kind}; it must hold dates, timestamps, or text such as 2024-03-31")
 

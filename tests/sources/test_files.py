@@ -3,6 +3,7 @@
 What cannot be read for sure is refused. A number that was guessed is worse than none.
 """
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from analysis.triangle import Triangle
 from experiments.sources.base import SourceProblem, SourceSpec
 from experiments.sources.registry import open_source
 from tests.sources import worlds
-from tests.sources.worlds import Recipe, World, day
+from tests.sources.worlds import Files, Recipe, World, day
 
 PLAIN = Recipe("files", 0, pre_weeks=0)
 EXPOSURES = [("c", "control", day(0)), ("t", "treatment", day(0))]
@@ -129,18 +130,6 @@ def csv(folder: Path, facts: str, exposures: str | None = None) -> Triangle:
 ROWS = "t,2024-02-27,2,20,0\nc,2024-02-28,3,30,0\n"
 
 
-@pytest.mark.xfail(reason="known gap: headers of later CSV files are not checked yet", strict=True)
-def test_a_csv_file_without_a_header_beside_one_with_it_loses_no_row(tmp_path: Path) -> None:
-    spec = worlds.write(world(), tmp_path)
-    (tmp_path / "part-0.csv").write_text("unit_id,at,lines,sales,used\n" + ROWS)
-    (tmp_path / "part-1.csv").write_text("c,2024-02-29,3,500,1\n")
-    try:
-        with open_source(SourceSpec("files", spec.exposures, "part-*.csv", tmp_path), worlds.TODAY) as source:
-            assert source.read(world().plan, day(63)).data.rows == 3
-    except SourceProblem:
-        return
-
-
 def test_apostrophes_in_csv_are_part_of_the_value(tmp_path: Path) -> None:
     """The quote of CSV is the double one: 'c' and c are two units, as they are in Parquet."""
     exposures = "'c',control,2024-02-26\n't',treatment,2024-02-26\nc,control,2024-02-26\n"
@@ -155,11 +144,31 @@ def test_ids_with_leading_zeros_are_not_numbers(tmp_path: Path) -> None:
     assert first_week(triangle, "lines") == 1 + 3
 
 
-@pytest.mark.xfail(reason="known gap: DuckDB guesses the order of dates in CSV", strict=True)
-def test_dates_in_an_order_that_has_to_be_guessed_are_refused(tmp_path: Path) -> None:
-    """03/04/2024 is in March for some and in April for others; text in Parquet like this is refused too."""
-    with pytest.raises(SourceProblem, match="`at`"):
-        csv(tmp_path, "c,03/04/2024,1,10,0\nt,04/03/2024,2,20,0\nc,05/03/2024,3,30,0\n")
+@formats
+@pytest.mark.parametrize(
+    "written",
+    ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m-%d-%y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%Y-%m-%d %I:%M %p", "%Y-%m"],
+)
+def test_days_that_are_not_written_as_iso_are_counted_and_refused(format: str, written: str, tmp_path: Path) -> None:
+    """03/04/2024 is in March for some and in April for others. In these data both fit, or only one of them does."""
+    for number, days in enumerate([(8, 9, 10), (14, 20, 30)]):
+        frame = more(*((unit, day(at).strftime(written), 1, 1, 1) for unit, at in zip("ctc", days, strict=True)))
+        with pytest.raises(SourceProblem, match=r"column `at`: (3 rows are not dates, such as|is of type BIGINT)"):
+            read(tmp_path / str(number), frame, format=format)
+
+
+@formats
+def test_one_day_that_is_not_written_as_iso_is_found_among_others(format: str, tmp_path: Path) -> None:
+    rows = [("c", str(day(number % 7)), 1, 1, 1) for number in range(30_000)]
+    with pytest.raises(SourceProblem, match=r"`at`: 1 rows are not dates, such as '03/04/2024'; write 2024-03-31"):
+        read(tmp_path, more(*rows, ("t", "03/04/2024", 1, 1, 1)), format=format)
+
+
+@formats
+@pytest.mark.parametrize("at", ["2024-02-30", "2024-13-01", "2024-02-27T25:00:00", "2024-02-27 10:00:00+99:00"])
+def test_days_that_are_not_in_the_calendar_are_refused(format: str, at: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceProblem, match=r"`at`: 1 rows are not dates, such as '2024"):
+        read(tmp_path, more(("c", at, 1, 1, 1), ("t", "2024-02-27", 1, 1, 1)), format=format)
 
 
 @pytest.mark.parametrize("at", ["0044-03-15 (BC)", "-infinity", "infinity"])
@@ -214,12 +223,41 @@ def test_the_fingerprint_changes_with_the_data_and_only_then(tmp_path: Path) -> 
 
     def fingerprint() -> str:
         with open_source(spec, worlds.TODAY) as source:
-            return source.inspect(world().plan).fingerprint
+            found = source.inspect(world().plan).fingerprint
+            assert source.fingerprint() == found
+            return found
 
     before = fingerprint()
     assert fingerprint() == before
     worlds.write_table(tmp_path / spec.facts, more(*FACTS, ("c", day(3), 1, 1, 1)))
     assert fingerprint() != before
+
+
+def test_an_open_source_notices_files_that_are_changed_added_and_removed(tmp_path: Path) -> None:
+    recipe = Recipe("parts", 0, pre_weeks=0, files=Files(parts=2))
+    spec = worlds.write(world(recipe), tmp_path)
+    with open_source(spec, worlds.TODAY) as source:
+        before = source.fingerprint()
+        worlds.write_table(tmp_path / "facts-2.parquet", world().facts)
+        assert source.fingerprint() != before
+        (tmp_path / "facts-2.parquet").unlink()
+        assert source.fingerprint() == before
+        os.utime(tmp_path / "facts-1.parquet", ns=(1, 1))
+        assert source.fingerprint() != before
+        (tmp_path / "facts-1.parquet").unlink()
+        with pytest.raises(SourceProblem, match=r"facts-1\.parquet: cannot be read any more: No such file"):
+            source.fingerprint()
+
+
+def test_a_file_that_was_read_and_is_gone_since_is_noticed(tmp_path: Path) -> None:
+    """The files are those of the plan again, but more was read."""
+    recipe = Recipe("parts", 0, pre_weeks=0, files=Files(parts=2))
+    spec = worlds.write(world(recipe), tmp_path)
+    worlds.write_table(tmp_path / "facts-2.parquet", world().facts)
+    with open_source(spec, worlds.TODAY) as source:
+        (tmp_path / "facts-2.parquet").unlink()
+        with pytest.raises(SourceProblem, match=r"facts-2\.parquet"):
+            source.fingerprint()
 
 
 def test_the_last_day_is_that_of_exposures_and_facts_together(tmp_path: Path) -> None:

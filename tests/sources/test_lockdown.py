@@ -106,10 +106,20 @@ def test_the_sources_settings_hold_whatever_was_tried(statement: str, source: Du
     assert dict(before)["lock_configuration"] == "true"
 
 
-def test_the_sources_own_folder_can_be_read(source: DuckDBSource, tmp_path: Path) -> None:
+def test_the_sources_own_files_can_be_read(source: DuckDBSource, tmp_path: Path) -> None:
     """Without this the refusals above would say nothing."""
     path = tmp_path / "data" / "facts-0.parquet"
     assert source._connection.execute(f"SELECT count(*) FROM '{path}'").fetchall() == [(3,)]
+
+
+@pytest.mark.parametrize("path", ["other.parquet", "*.parquet", "facts-[1-9].parquet", "facts-0.parquet.bak"])
+def test_other_files_in_the_folder_of_the_data_cannot_be_read(path: str, source: DuckDBSource, tmp_path: Path) -> None:
+    for name in ("other.parquet", "facts-1.parquet", "facts-0.parquet.bak"):
+        (tmp_path / "data" / name).write_bytes((tmp_path / "data" / "facts-0.parquet").read_bytes())
+    with pytest.raises(duckdb.PermissionException):
+        source._connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/data/{path}')").fetchall()
+    with pytest.raises(duckdb.PermissionException):
+        source._connection.execute(f"COPY (SELECT 1) TO '{tmp_path}/data/written.csv'")
 
 
 def test_files_of_the_data_are_never_written(source: DuckDBSource, tmp_path: Path) -> None:
@@ -169,14 +179,11 @@ def test_a_variant_key_is_a_value_and_nothing_else(key: str, tmp_path: Path) -> 
     assert (triangle.units(key), triangle.units("treatment")) == (1, 1)
 
 
-#: Folders that DuckDB takes for patterns: refused for now, which reads nothing else but should not be needed.
-GLOB_LIKE = [
-    pytest.param(name, marks=pytest.mark.xfail(reason="known gap: DuckDB refuses such folders", strict=True))
-    for name in ("[1]", "a*b")
-]
+#: Folders whose names are patterns: DuckDB must not take them for other folders, nor refuse them.
+PATTERNS = ["[1]", "[!a]", "[[]1]", "[", "a*b", "**", "a?b", "{x,y}"]
 
 
-@pytest.mark.parametrize("folder", ["it's", 'a "b"', "x'); DROP VIEW facts; --", "100%", "é ü", *GLOB_LIKE, "{x,y}"])
+@pytest.mark.parametrize("folder", ["it's", 'a "b"', "x'); DROP VIEW facts; --", "100%", "é ü", *PATTERNS])
 @pytest.mark.parametrize("files", [Files(), Files("csv"), Files("parquet", 2)], ids=["parquet", "csv", "glob"])
 def test_a_folder_may_have_any_name(folder: str, files: Files, tmp_path: Path) -> None:
     recipe = Recipe("named", 0, pre_weeks=0, files=files)
@@ -184,6 +191,27 @@ def test_a_folder_may_have_any_name(folder: str, files: Files, tmp_path: Path) -
     worlds.write(worlds.of_rows(EXPOSURES, [*FACTS, ("c", day(3))], recipe), other)
     with open_source(worlds.write(small(recipe), tmp_path / folder), worlds.TODAY) as opened:
         assert opened.read(small(recipe).plan, day(63)).data.rows == 3
+        assert isinstance(opened, DuckDBSource)
+        with pytest.raises(duckdb.PermissionException):
+            opened._connection.execute(
+                f"SELECT * FROM read_{files.format}('{other}/facts-0.{files.format}')"
+            ).fetchall()
+
+
+def test_a_file_may_be_a_link_to_one_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    spec = worlds.write(small(), tmp_path / "[1]")
+    for name in (spec.exposures, spec.facts):
+        (tmp_path / name).symlink_to(tmp_path / "[1]" / name)
+    with open_source(SourceSpec("files", spec.exposures, spec.facts, tmp_path), worlds.TODAY) as opened:
+        assert opened.read(small().plan, day(63)).data.rows == 3
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_the_folder_of_temporary_files_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "[1]*").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "[1]*"))
+    with spilled(worlds.write(small(), tmp_path / "data")) as opened:
+        assert opened.read(small().plan, day(63)).data.rows == 3
 
 
 @pytest.mark.parametrize("name", ["facts[1]", "facts?", "facts*", "facts{1,2}"])

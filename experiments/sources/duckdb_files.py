@@ -1,0 +1,97 @@
+"""Which files a path names, and how they are opened as DuckDB views."""
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from experiments.sources.base import SourceProblem
+from experiments.sources.duckdb_csv import csv_query
+from experiments.sources.duckdb_tables import Table, file_names, first_line
+
+_PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+
+#: What DuckDB says of a CSV file after the words on what is wrong: hints on its own options.
+_HINTS = re.compile(r"\n(?:This can happen|Possible )")
+
+#: Longer words of DuckDB are cut: they repeat the line of the file.
+_LONGEST_WORDS = 300
+
+
+def _matches(folder: Path, pattern: str) -> list[str]:
+    """Files that a pattern names; the folder before it is taken as it is written, whatever characters it has."""
+    base = "" if Path(pattern).is_absolute() else glob.escape(str(folder)) + "/"
+    return glob.glob(base + pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+
+
+def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
+    """Return the files that ``pattern`` (a path or a glob, relative to ``folder``) names, sorted.
+
+    Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
+    """
+    path = folder / pattern
+    found = [path] if path.exists() else [Path(name) for name in sorted(_matches(folder, pattern))]
+    if not found:
+        raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")
+    for file in found:
+        if file.is_dir():
+            raise SourceProblem(f"{file}: is a folder; source.{field} names files, such as {pattern}/*.parquet")
+        if not file.name.lower().endswith(_PARQUET + _CSV):
+            raise SourceProblem(f"{file}: is not a kind of file that is read; allowed are .parquet, .csv and .tsv")
+        if file.stat().st_size == 0:
+            raise SourceProblem(f"{file}: the file is empty (0 bytes)")
+    return [file.resolve() for file in found]
+
+
+def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence[Path]) -> Table:
+    """Create a view over files of one kind and return its description.
+
+    Raises SourceProblem where kinds are mixed, files do not agree in their columns, one cannot be read, or no file has
+    a row.
+    """
+    label = str(files[0]) if len(files) == 1 else f"{files[0].parent}/ ({len(files)} files)"
+    is_parquet = {file.name.lower().endswith(_PARQUET) for file in files}
+    if len(is_parquet) > 1:
+        raise SourceProblem(f"{label}: Parquet and CSV files are mixed; use one kind for a table")
+    try:
+        query = _parquet_query(connection, files) if is_parquet == {True} else csv_query(connection, files)
+        connection.execute(f"CREATE VIEW {view} AS {query}")
+        described = connection.execute(f"DESCRIBE {view}").fetchall()
+        rows = connection.execute(f"SELECT count(*) FROM {view}").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise _unreadable(label, error) from error
+    if not rows:
+        raise SourceProblem(f"{label}: the file has columns but no rows")
+    return Table(view, label, {name: str(kind) for name, kind, *_ in described})
+
+
+def _unreadable(label: str, error: duckdb.Error) -> SourceProblem:
+    """What DuckDB says of a file, which it names itself where it is one of several."""
+    named = re.search(r"^\s*file = (.+)$", str(error), re.MULTILINE)
+    if named is None:
+        return SourceProblem(f"{label}: cannot be read: {first_line(error)}")
+    said = "; ".join(line for line in _HINTS.split(str(error))[0].splitlines() if line.strip())
+    return SourceProblem(f"{named[1]}: cannot be read: {said[:_LONGEST_WORDS]}")
+
+
+def _parquet_query(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the query of all rows. Refuses files whose shared columns differ in type: DuckDB would convert them."""
+    if len(files) > 1:
+        _check_same_types(connection, files)
+    return f"SELECT * FROM read_parquet({file_names(files)})"
+
+
+def _check_same_types(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    known: dict[str, tuple[str, Path]] = {}
+    for file in files:
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file_names([file])})").fetchall()
+        except duckdb.Error as error:
+            raise _unreadable(str(file), error) from error
+        for name, kind, *_ in described:
+            first, where = known.setdefault(name, (str(kind), file))
+            if first != str(kind):
+                raise SourceProblem(f"{file}: column `{name}`: is of type {kind}, but {first} in {where}")
