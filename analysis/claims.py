@@ -125,6 +125,7 @@ def claimed(row: EffectRow, means: Means, looks: Looks, plan: Plan, metric: Metr
         shown, sequential_critical=low if metric.sign > 0 else high,
         sequential_effect_low=effect_low, sequential_effect_high=effect_high,
         sequential_lift_low=lift_below.low, sequential_lift_high=lift_above.high,
+        reason=row.reason or lift_below.reason or lift_above.reason,
     )  # fmt: skip
     if not is_deciding_guardrail(metric, window):
         return shown

@@ -150,7 +150,9 @@ class Forecaster:
     def loss_probability(self, log_lifts: ArrayLike, materiality: float = MATERIALITY) -> Floats:
         """Return P(late average log lift < -materiality | weeks seen), shape (...) from (..., m)."""
         posterior, mean = self.mixture(log_lifts)
-        return np.asarray((posterior * special.ndtr(_standardized(-materiality, mean, self.variance))).sum(axis=-1))
+        beyond = (posterior * special.ndtr(_standardized(-materiality, mean, self.variance))).sum(axis=-1)
+        # The weights add up to one but for rounding.
+        return np.asarray(np.clip(beyond, 0.0, 1.0))
 
     def forecast(self, log_lifts: ArrayLike, materiality: float = MATERIALITY) -> Forecast:
         """Return the whole forecast of one experiment from its log lifts (m,)."""

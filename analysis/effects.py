@@ -18,6 +18,10 @@ from analysis.results import Comparison
 from analysis.triangle import Triangle
 
 
+#: A logarithmic interval wider than this says nothing: the treatment's mean cannot be told from zero.
+WIDEST_LOG = 50.0
+
+
 @dataclass(frozen=True, eq=False)
 class Means:
     """Means of m values in control and treatment.
@@ -177,7 +181,8 @@ def lift_interval(control: float, treatment: float, covariance: Array, z: float 
         relative = variance_t / treatment**2 + variance_c / control**2 - 2 * between / (treatment * control)
         half = z * math.sqrt(max(relative, 0.0))
         ratio = treatment / control
-        return Interval(lift, ratio * math.exp(-half) - 1, ratio * math.exp(half) - 1)
+        if half < WIDEST_LOG:
+            return Interval(lift, ratio * math.exp(-half) - 1, ratio * math.exp(half) - 1)
     return _fieller(lift, control, treatment, (variance_c, variance_t, between), z)
 
 

@@ -82,7 +82,7 @@ def _harm(evidence: Evidence) -> Iterator[str]:
         if criterion.met:
             yield (
                 f"rollback criterion met: the lift of {criterion.metric} ({criterion.window}) is surely below "
-                f"{criterion.below:+.1%} (best case {criterion.lift_high:+.1%})"
+                f"{_percent(criterion.below)} (best case {_percent(criterion.lift_high)})"
             )
     for reversal in evidence.reversals:
         if reversal.state == "confirmed" and metrics[reversal.metric].role == "primary":
@@ -166,13 +166,13 @@ def _guardrails(evidence: Evidence) -> Iterator[EffectRow]:
 def _inferior(evidence: Evidence) -> Iterator[str]:
     for row in _guardrails(evidence):
         if row.verdict == "inferior":
-            yield f"guardrail {row.metric} is surely worse than its margin of {row.margin:.1%}: {_said(row)}"
+            yield f"guardrail {row.metric} is surely worse than its margin of {_percent(row.margin)}: {_said(row)}"
 
 
 def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
     for row in _guardrails(evidence):
         if evidence.readable(row) and row.verdict == "undecided":
-            yield f"guardrail {row.metric} is not surely within its margin of {row.margin:.1%}: {_said(row)}"
+            yield f"guardrail {row.metric} is not surely within its margin of {_percent(row.margin)}: {_said(row)}"
 
 
 def _unread(evidence: Evidence) -> Iterator[str]:
@@ -192,7 +192,11 @@ def _said(row: EffectRow) -> str:
     weeks = f"weeks {row.start_week}-{row.end_week - 1}"
     if row.lift is None or low is None or high is None:
         return f"{weeks}, effect {row.effect:+.4g}"
-    return f"{weeks}, {row.lift:+.1%} ({low:+.1%} to {high:+.1%} over all looks)"
+    return f"{weeks}, {_percent(row.lift)} ({_percent(low)} to {_percent(high)} over all looks)"
+
+
+def _percent(fraction: float | None) -> str:
+    return "unknown" if fraction is None else f"{100 * fraction:+.1f} %"
 
 
 def _min_day(plan: Plan) -> date:

@@ -4,12 +4,13 @@ Every field that has no value is None, and ``reason`` says why. Signs are raw: `
 colors only. Lifts are fractions. Standard errors, effects and means are in the metric's own unit a week.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from analysis.plan import Plan
+from analysis.plan import Plan, Window
 
 State = Literal["ok", "not_yet", "too_few", "failed"]
 CheckState = Literal["ok", "alarm", "unknown"]
@@ -74,6 +75,12 @@ class EffectRow(Comparison):
     margin: float | None = None
     verdict: Verdict | None = None
 
+    @property
+    def drawn(self) -> tuple[float, float] | None:
+        """The interval of the lift from which claims are read, None where nothing may be claimed (yet)."""
+        low, high = self.sequential_lift_low, self.sequential_lift_high
+        return None if low is None or high is None else (low, high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryRow(Comparison):
@@ -92,8 +99,8 @@ class TrajectoryRow(Comparison):
 class ReversalRow:
     """Early win, later loss: early and late weeks on the same matured units, and the contrast between them.
 
-    ``late_start_week`` and ``late_end_week`` are the late weeks shown: the late window once every cohort has lived it,
-    before that the newest weeks read. ``p_value`` is one-sided, that of the intersection-union test over all looks so
+    ``late_start_week`` and ``late_end_week`` are the late weeks shown: the late window once a cohort has lived it,
+    before that the newest four weeks. ``p_value`` is one-sided, that of the intersection-union test over all looks so
     far: the larger of its two legs. ``turned_*`` is the same test before the late window, on the weeks that are
     furthest beyond its boundary; ``first_seen`` is the day of the first look that showed ``state``.
     """
@@ -127,6 +134,25 @@ class ReversalRow:
     turned_p_value: float | None = None
     turned_first_seen: date | None = None
     reason: str | None = None
+
+    @property
+    def late(self) -> Window | None:
+        """The late weeks shown, None before any can be read."""
+        if self.late_start_week is None or self.late_end_week is None:
+            return None
+        return Window("late", self.late_start_week, self.late_end_week)
+
+    @property
+    def ratio_of_lifts(self) -> tuple[float, float | None, float | None] | None:
+        """(1 + late lift) / (1 + early lift) - 1 with its interval: the contrast as a fraction, as readers see it."""
+        if self.lift_contrast is None:
+            return None
+        low, high = self.lift_contrast_low, self.lift_contrast_high
+        return (
+            math.expm1(self.lift_contrast),
+            None if low is None else math.expm1(low),
+            None if high is None else math.expm1(high),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,11 +200,12 @@ def _row(one: Legs, turned: Tested, confirmed: Tested) -> ReversalRow:
 
 
 def _shown(one: Legs, row: ReversalRow) -> ReversalRow:
-    """Fill in the estimates: early, and the late weeks that can be read, on the same units."""
+    """Fill in the estimates: early and late on the cohorts that have lived the late window, or before any has, early
+    and the newest four weeks on the units that have lived these."""
     triangle, plan = one.triangle, one.triangle.plan
     early, late = plan.window("early"), plan.window("late")
-    cohorts: tuple[int, ...] = tuple(range(plan.enrollment_weeks))
-    if triangle.as_of < row.readable_from:
+    cohorts = windows.window_cohorts(plan, late, triangle.as_of)
+    if not cohorts:
         newest = rolling.newest(triangle)
         if newest is None or newest.window.start_week < early.end_week:
             return row
@@ -242,7 +243,7 @@ def _state(
         return "confirmed" if confirmed.crossing else "turned", crossing.day, words
     if _warned(one, row.late_loss_probability, as_of):
         first = _first_warning(one)
-        words = f"better in {early.label}; a loss in {late.label} has a probability of {row.late_loss_probability:.0%}"
+        words = f"better in {early.label}; a loss in {late.label} has a probability of {row.late_loss_probability:.2f}"
         return "warning", first, words
     if as_of < row.readable_from:
         looks = windows.weekly_looks(plan, as_of)

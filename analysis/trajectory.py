@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 
 from analysis import bands, windows
-from analysis.effects import Means, effect_of, log_lift, means_of
+from analysis.effects import WIDEST_LOG, Means, effect_of, log_lift, means_of
 from analysis.influence import Influence, correlation, covariance, influence
 from analysis.moments import Array, Layout
 from analysis.plan import Metric, Window
@@ -117,6 +117,8 @@ def _rows(
         else:
             shown = unread(triangle, variant, step.span.end_week, step.cohorts)
         low, high = ends.get(position, (None, None))
+        if low is None and shown.state == "ok" and shown.reason is None:
+            shown = replace(shown, reason="the lift is too uncertain for a band over all weeks")
         yield TrajectoryRow(
             **vars(shown), metric=metric.key, variant=variant, kind=kind, week=step.span.end_week - 1,
             readable_from=step.readable_from, band_low=low, band_high=high,
@@ -176,7 +178,10 @@ def _bands(
         known = log_lift(*found[position])
         assert known is not None
         half = z * known[1]
-        ends[position] = math.expm1(value - half), math.expm1(value + half)
+        if half < WIDEST_LOG:
+            means, place = found[position]
+            center = math.copysign(value, value * means.control[place])
+            ends[position] = math.expm1(center - half), math.expm1(center + half)
     return ends
 
 

@@ -4,7 +4,6 @@ Color never stands alone: better, worse and unclear are words. Without a termina
 """
 
 import io
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -27,7 +26,10 @@ _GAP = 2  # a space of padding and the space that divides the columns
 _ROLES = {
     "primary": "Primary", "secondary": "Secondary", "guardrail": "Guardrails", "diagnostic": "Diagnostic",
 }  # fmt: skip
-_STYLES = {"better": "green", "improved": "green", "worse": "red", "worsened": "red", "unclear": "dim"}
+_STYLES = {
+    "better": "green", "improved": "green", "within margin": "green",
+    "worse": "red", "worsened": "red", "beyond margin": "red", "unclear": "dim",
+}  # fmt: skip
 _STATES = ("confirmed", "turned", "warning", "fading", "immature", "none")
 _GRAVE = ("confirmed", "turned", "warning")
 _CHECKS = {"srm": "sample ratio"}
@@ -42,10 +44,15 @@ _EXCLUDED = {
 }
 _ASCII = str.maketrans({formatting.NOTHING: "-", formatting.MINUS: "-", formatting.THIN_SPACE: ","})
 _RULES = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
-_ONE_LOOK = (
-    "Intervals are 95 % intervals of one look. Looking again every week finds more false alarms than 5 %; this version "
-    "does not correct for that."
+_ALL_LOOKS = (
+    "Intervals hold over all planned looks, so they may be read every week. Primary metrics share one alpha. Better "
+    "and worse are claims, unclear is none."
 )
+_ACTIONS = {
+    "launch": "LAUNCH", "launch_with_holdback": "LAUNCH WITH HOLDBACK", "keep_running": "KEEP RUNNING",
+    "stop": "STOP", "roll_back": "ROLL BACK",
+}  # fmt: skip
+_VERDICTS = {"non_inferior": "within margin", "inferior": "beyond margin"}
 
 
 class Flag(NamedTuple):
@@ -89,7 +96,7 @@ def flags(scorecard: Scorecard) -> list[Flag]:
 
 
 def _said(plan: Plan, row: ReversalRow) -> str:
-    early, late = plan.window("early").label, plan.window("late").label
+    early, late = plan.window("early").label, (row.late or plan.window("late")).label
     whom = f" ({row.variant})" if len(plan.treatments) > 1 else ""
     lifts = f"{early} {formatting.percent(row.early_lift)}, {late} {formatting.percent(row.late_lift)}"
     if row.early_lift is None or row.late_lift is None:
@@ -97,9 +104,9 @@ def _said(plan: Plan, row: ReversalRow) -> str:
     p = formatting.p_value(row.p_value if row.p_value_adjusted is None else row.p_value_adjusted)
     metric = f"{row.metric}{whom}"
     if row.state == "confirmed":
-        return f"EARLY WIN, LATER LOSS on {metric}: {lifts}, confirmed, {p}."
+        return f"EARLY WIN, LATER LOSS on {metric}: {lifts}, confirmed, {p}, first seen on {row.first_seen}."
     if row.state == "turned":
-        return f"TURNED: {metric} won early and loses by now: {lifts}, {p}."
+        return f"TURNED: {metric} won early and loses by now: {lifts}, first seen on {row.first_seen}."
     if row.state == "warning":
         chance = formatting.number(row.late_loss_probability)
         return f"WARNING, a later loss is likely on {metric}: {lifts}, probability of a late loss {chance}."
@@ -111,6 +118,7 @@ def _blocks(scorecard: Scorecard, width: int) -> Iterator[RenderableType]:
     yield Text(f"{printable(plan.name)} ({plan.key})", style="bold")
     yield from (Text(line) for line in _facts(scorecard))
     yield Text("")
+    yield from _advice(scorecard)
     for flag in flags(scorecard):
         yield Text(flag.text, style="bold red" if flag.grave else "")
     yield _checks(scorecard.checks)
@@ -122,6 +130,25 @@ def _blocks(scorecard: Scorecard, width: int) -> Iterator[RenderableType]:
         yield Group(*_treatment(scorecard, treatment, width))
     yield Text("")
     yield from (Text(line) for line in _closing(plan))
+
+
+def _advice(scorecard: Scorecard) -> Iterator[Text]:
+    """The recommendation of each treatment with its reasons, and what the objectives say together."""
+    for row in scorecard.recommendations:
+        whom = f" for {row.variant}" if len(scorecard.recommendations) > 1 else ""
+        style = {"roll_back": "bold red", "stop": "bold red", "keep_running": "bold"}.get(row.action, "bold green")
+        yield Text(f"Recommendation{whom}: {_ACTIONS[row.action]}", style=style)
+        yield from (Text(f"  - {printable(reason)}") for reason in row.reasons)
+        if row.changes_on is not None:
+            yield Text(f"  New data can change this from {formatting.day(row.changes_on)} on.")
+    for conflict in scorecard.conflicts:
+        if conflict.state == "confirmed":
+            yield Text(f"Conflict: {printable(conflict.reason or '')}.")
+    for oec in scorecard.oec:
+        if oec.value is not None:
+            interval = formatting.percent_interval(oec.low, oec.high)
+            yield Text(f"Objectives together ({oec.variant}): {formatting.percent(oec.value)} ({interval}).")
+    yield Text("")
 
 
 def _facts(scorecard: Scorecard) -> Iterator[str]:
@@ -151,7 +178,7 @@ def _closing(plan: Plan) -> Iterator[str]:
     events = [metric.key for metric in plan.metrics if metric.kind == "event"]
     if events:
         yield f"Not estimated in this version: time to event ({', '.join(events)})."
-    yield _ONE_LOOK
+    yield _ALL_LOOKS
 
 
 class _Side(NamedTuple):
@@ -174,7 +201,7 @@ def _treatment(scorecard: Scorecard, treatment: Variant, width: int) -> Iterator
     side = _Side(scorecard, treatment, effects, reversals)
     yield Text(f"{treatment.key} against {scorecard.plan.control.key}", style="bold")
     lift = "the lift (pre-period adjusted)" if any(row.adjusted for row in of_treatment) else "the lift"
-    yield Text(f"In a cell: {lift}, its 95 % interval, the raw means (control -> treatment).", style="dim")
+    yield Text(f"In a cell: {lift}, its interval over all looks, the raw means (control -> treatment).", style="dim")
     for columns in _chunks(scorecard.plan, width):
         yield _table(side, columns, width)
     for row in of_treatment:
@@ -256,31 +283,30 @@ def _effect(side: _Side, metric: Metric, row: EffectRow | None, width: int) -> T
         return Text(f"too few units: {formatting.count(row.n_control)} and {formatting.count(row.n_treatment)}")
     if row.state == "failed":
         return Text("failed: see below")
+    low, high = row.sequential_effect_low, row.sequential_effect_high
+    word = _VERDICTS.get(row.verdict or "") or _word(low, high, metric.sign, "better", "worse")
     if row.lift is not None:
-        point, low, high = formatting.percent(row.lift), row.lift_low, row.lift_high
-        interval = formatting.percent_interval(low, high)
+        point = formatting.percent(row.lift)
+        interval = formatting.percent_interval(row.sequential_lift_low, row.sequential_lift_high)
     else:
-        point, low, high = f"effect {formatting.number(row.effect)}", row.effect_low, row.effect_high
-        interval = f"{formatting.number(low)} to {formatting.number(high)}"
-    text = _judged(point, interval, _word(low, high, metric.sign, "better", "worse"))
+        point, interval = (
+            f"effect {formatting.number(row.effect)}",
+            f"{formatting.number(low)} to {formatting.number(high)}",
+        )
+    text = _judged(point, interval, word)
     return text.append(f"\n{_means(side, row, width)}", style="dim")
 
 
 def _contrast(metric: Metric, row: ReversalRow | None) -> Text:
     if row is None:
         return Text(formatting.NOTHING)
-    if row.lift_contrast is not None:
-        low, high = _ratio(row.lift_contrast_low), _ratio(row.lift_contrast_high)
+    if row.ratio_of_lifts is not None:
+        ratio, low, high = row.ratio_of_lifts
         word = _word(low, high, metric.sign, "improved", "worsened")
-        return _judged(formatting.percent(_ratio(row.lift_contrast)), formatting.percent_interval(low, high), word)
+        return _judged(formatting.percent(ratio), formatting.percent_interval(low, high), word)
     if row.state == "immature":
         return _not_yet(formatting.day(row.readable_from))
     return Text(formatting.NOTHING)
-
-
-def _ratio(log_ratio: float | None) -> float | None:
-    """Turn a difference of logarithms into the fraction by which late differs from early."""
-    return None if log_ratio is None else math.expm1(log_ratio)
 
 
 def _judged(point: str, interval: str, word: str) -> Text:

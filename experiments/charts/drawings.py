@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.plan import Metric
-from analysis.results import Comparison, EffectRow, TrajectoryRow
+from analysis.results import EffectRow, TrajectoryRow
 from experiments.charts.tones import Tone, tone
 from experiments.charts.trajectory import lift_domain
 
@@ -20,11 +20,16 @@ SPARK_EDGE = 3.0
 
 @dataclass(frozen=True)
 class ForestBar:
-    """One lift with its interval on a scale from -limit to +limit, zero in the middle; x in units of the view box."""
+    """One lift on a scale from -limit to +limit, zero in the middle; x in units of the view box.
+
+    The bar is the interval of this one look; its wings reach to the interval over all looks, which decides.
+    """
 
     zero: float
     low: float
     high: float
+    wing_low: float
+    wing_high: float
     lift: float
     cut_low: bool
     cut_high: bool
@@ -57,11 +62,11 @@ def forest_limit(rows: Iterable[tuple[Metric, EffectRow]]) -> float:
     for metric, row in rows:
         ends += [abs(end) for end in (row.lift, metric.margin) if end is not None]
         if metric.role == "primary":
-            ends += [abs(end) for end in (row.lift_low, row.lift_high) if end is not None]
+            ends += [abs(end) for end in row.drawn or (row.lift_low, row.lift_high) if end is not None]
     return max(ends) or 0.01
 
 
-def forest_bar(metric: Metric, row: Comparison, limit: float) -> ForestBar | None:
+def forest_bar(metric: Metric, row: EffectRow, limit: float) -> ForestBar | None:
     """Return the bar of one estimate, or None if there is none."""
     if row.lift is None or row.lift_low is None or row.lift_high is None:
         return None
@@ -71,14 +76,19 @@ def forest_bar(metric: Metric, row: Comparison, limit: float) -> ForestBar | Non
     def place(lift: float) -> float:
         return round(min(max(middle + lift * scale, FOREST_EDGE), FOREST_WIDTH - FOREST_EDGE), 2)
 
+    wings = row.drawn or (row.lift_low, row.lift_high)
+    # A guardrail's two ends are drawn at different levels, and the inner one may lie inside the plain interval.
+    wing_low, wing_high = min(wings[0], row.lift_low), max(wings[1], row.lift_high)
     return ForestBar(
         zero=middle,
         low=place(row.lift_low),
         high=place(row.lift_high),
+        wing_low=place(wing_low),
+        wing_high=place(wing_high),
         lift=place(row.lift),
-        cut_low=row.lift_low < -limit,
-        cut_high=row.lift_high > limit,
-        tone=tone(metric, row.lift_low, row.lift_high),
+        cut_low=wing_low < -limit,
+        cut_high=wing_high > limit,
+        tone=tone(metric, *row.drawn) if row.drawn else "open",
         margin=None if metric.margin is None else place(-metric.sign * metric.margin),
     )
 

@@ -1,7 +1,7 @@
 """The one sentence above a trajectory chart: what the two windows say, and when the lift crossed zero.
 
-The windows' intervals decide between win, loss and neither. Single weeks do not: of 26 weekly intervals one or two
-exclude zero by chance. The weekly lifts only date a crossing that the windows show.
+The windows' intervals over all looks decide between win, loss and neither. Single weeks do not: of 26 weekly intervals
+one or two exclude zero by chance. The weekly lifts only date a crossing that the windows show.
 """
 
 from collections.abc import Sequence
@@ -44,9 +44,9 @@ _SENTENCES: dict[tuple[Side, Side], str] = {
 
 def side(metric: Metric, row: EffectRow) -> Side:
     """Return 1 if the lift's interval is all on the metric's good side of zero, -1 on the bad side, 0 otherwise."""
-    if row.lift_low is None or row.lift_high is None or row.lift_low <= 0 <= row.lift_high:
+    if row.drawn is None or row.drawn[0] <= 0 <= row.drawn[1]:
         return 0
-    return metric.sign if row.lift_low > 0 else -metric.sign
+    return metric.sign if row.drawn[0] > 0 else -metric.sign
 
 
 def crossing_week(weekly: Sequence[TrajectoryRow], before: int, late_start: int) -> int | None:

@@ -54,6 +54,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "line": {"color": color["accent"], "strokeWidth": 2.5, "strokeJoin": "round"},
             "point": {"color": color["accent"], "size": 24, "filled": True, "opacity": 1},
             "band": {"color": color["accent"], "fillOpacity": 0.2},
+            "joint-band": {"color": color["accent"], "fillOpacity": 0.1},
             "zero": {"color": color["zero"], "strokeWidth": 1.25},
             "immature": {"color": color["muted"], "fillOpacity": shade},
             "shade-open": {"color": color["accent"], "fillOpacity": shade},

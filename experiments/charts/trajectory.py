@@ -5,11 +5,11 @@ and the part of the axis that they will fill is greyed.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
-from analysis.plan import Metric, Plan
+from analysis.plan import Metric
 from analysis.results import EffectRow, TrajectoryRow
 from experiments import formatting
 from experiments.charts.tones import tone
@@ -24,19 +24,27 @@ PERCENT_AXIS = "datum.value === 0 ? '0' : format(datum.value * 100, '+,~r') + ' 
 #: Lifts beyond these are cut off: a few units and a rare metric would otherwise flatten everything else.
 LOWEST_SHOWN, HIGHEST_SHOWN = -1.0, 3.0
 Records = list[dict[str, Any]]
+
+
+class Span(NamedTuple):
+    """The horizontal axis: how many weeks, and what they count."""
+
+    weeks: int
+    title: str
+
+
 Layer = Any  # altair's chained calls are not typed
 
 
-def spec(
-    plan: Plan, metric: Metric, rows: Sequence[TrajectoryRow], windows: Sequence[EffectRow], title: str
-) -> dict[str, Any]:
-    """Return the Vega-Lite spec of one metric, one treatment and one kind of trajectory (weekly or cumulative).
+def spec(metric: Metric, rows: Sequence[TrajectoryRow], windows: Sequence[EffectRow], title: str) -> dict[str, Any]:
+    """Return the Vega-Lite spec of one metric, one treatment and one kind of trajectory.
 
     ``rows`` are in order of weeks. ``windows`` are shaded; their lifts are written in them where given as weekly.
     """
     domain = lift_domain(rows)
     layers = [
-        *_shades(plan, metric, windows, rows),
+        *_shades(_span(rows), metric, windows, rows),
+        _joint_band(domain),
         _band(domain),
         _zero(),
         _line(),
@@ -49,6 +57,11 @@ def spec(
     # Given to altair earlier, the records would be copied at every step.
     described["datasets"] = {**described.get("datasets", {}), WEEKS: records(rows)}
     return described
+
+
+def _span(rows: Sequence[TrajectoryRow]) -> Span:
+    calendar = bool(rows) and rows[0].kind == "calendar"
+    return Span(len(rows), "calendar week since start" if calendar else "week since exposure")
 
 
 def records(rows: Sequence[TrajectoryRow]) -> Records:
@@ -68,8 +81,8 @@ def is_drawable(rows: Sequence[TrajectoryRow]) -> bool:
 
 def lift_domain(rows: Sequence[TrajectoryRow]) -> list[float]:
     """Return the ends of the vertical axis: zero and every interval, as far as they are shown."""
-    lows = [low for row in rows for low in (row.lift, row.lift_low) if low is not None]
-    highs = [high for row in rows for high in (row.lift, row.lift_high) if high is not None]
+    lows = [low for row in rows for low in (row.lift, row.lift_low, row.band_low) if low is not None]
+    highs = [high for row in rows for high in (row.lift, row.lift_high, row.band_high) if high is not None]
     return [max(LOWEST_SHOWN, min(0.0, *lows, 0.0)), min(HIGHEST_SHOWN, max(0.0, *highs, 0.0))]
 
 
@@ -86,26 +99,29 @@ def _record(row: TrajectoryRow) -> dict[str, Any]:
         "lift": row.lift,
         "low": row.lift_low,
         "high": row.lift_high,
-        "Week": str(row.week) if row.kind == "weekly" else f"0 to {row.week}",
+        "joint low": row.band_low,
+        "joint high": row.band_high,
+        "Week": f"0 to {row.week}" if row.kind == "cumulative" else str(row.week),
         "Lift": formatting.percent(row.lift),
         "95 % interval": formatting.percent_interval(row.lift_low, row.lift_high),
+        "95 % band, all weeks": formatting.percent_interval(row.band_low, row.band_high),
         "Control": f"{formatting.number(row.control_mean)} · {formatting.count(row.n_control)} units",
         "Treatment": f"{formatting.number(row.treatment_mean)} · {formatting.count(row.n_treatment)} units",
     }
 
 
-def _week(field: str, plan: Plan | None = None) -> alt.X:
-    if plan is None:
+def _week(field: str, span: Span | None = None) -> alt.X:
+    if span is None:
         return alt.X(f"{field}:Q")
-    step = next(step for step in (1, 2, 4, 13, 26) if plan.horizon_weeks <= 14 * step or step == 26)
+    step = next(step for step in (1, 2, 4, 13, 26) if span.weeks <= 14 * step or step == 26)
     axis = alt.Axis(
-        title="week since exposure",
-        values=list(range(0, plan.horizon_weeks, step)),
+        title=span.title,
+        values=list(range(0, span.weeks, step)),
         format="d",
         grid=False,
         labelOverlap=True,
     )
-    domain = [-HALF_WEEK, plan.horizon_weeks - HALF_WEEK]
+    domain = [-HALF_WEEK, span.weeks - HALF_WEEK]
     return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
@@ -116,35 +132,37 @@ def _lift(field: str, domain: list[float] | None = None) -> alt.Y:
     return alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(domain=domain, nice=True))
 
 
-def _shades(plan: Plan, metric: Metric, windows: Sequence[EffectRow], rows: Sequence[TrajectoryRow]) -> list[Layer]:
+def _shades(span: Span, metric: Metric, windows: Sequence[EffectRow], rows: Sequence[TrajectoryRow]) -> list[Layer]:
     last = last_mature_week(rows)
     first_missing = 0 if last is None else last + 1
     weekly = all(row.kind == "weekly" for row in rows)
-    shown = [layer for row in windows for layer in _window(plan, metric, row, first_missing, weekly)]
-    if first_missing < plan.horizon_weeks:
+    # Windows are weeks since exposure; on the axis of calendar weeks they have no place.
+    placed = [] if rows and rows[0].kind == "calendar" else windows
+    shown = [layer for row in placed for layer in _window(span, metric, row, first_missing, weekly)]
+    if first_missing < span.weeks:
         shown += [
-            _rect(plan, "immature", first_missing, plan.horizon_weeks),
-            _text(first_missing, plan.horizon_weeks, "not yet", "label", line=NOT_YET_LINE),
+            _rect(span, "immature", first_missing, span.weeks),
+            _text(first_missing, span.weeks, "not yet", "label", line=NOT_YET_LINE),
         ]
     return shown
 
 
-def _window(plan: Plan, metric: Metric, row: EffectRow, first_missing: int, weekly: bool) -> list[Layer]:
+def _window(span: Span, metric: Metric, row: EffectRow, first_missing: int, weekly: bool) -> list[Layer]:
     """The mature part of a window shaded, its name above it, and its lift where single weeks are drawn."""
     known = weekly and row.state == "ok"
-    shown = tone(metric, row.lift_low, row.lift_high) if known else "open"
+    shown = tone(metric, *row.drawn) if known and row.drawn else "open"
     layers: list[Layer] = [_text(row.start_week, row.end_week, row.window, "label", line=0)]
     if row.start_week < first_missing:
-        layers.append(_rect(plan, f"shade-{shown}", row.start_week, min(row.end_week, first_missing)))
+        layers.append(_rect(span, f"shade-{shown}", row.start_week, min(row.end_week, first_missing)))
     if known:
         layers.append(_text(row.start_week, row.end_week, formatting.percent(row.lift), f"label-{shown}", line=1))
     return layers
 
 
-def _rect(plan: Plan, style: str, start: int, end: int) -> Layer:
+def _rect(span: Span, style: str, start: int, end: int) -> Layer:
     values = [{"from": start - HALF_WEEK, "to": end - HALF_WEEK}]
     return (
-        alt.Chart(_inline(values)).mark_rect(style=style, aria=False).encode(x=_week("from", plan), x2=alt.X2("to:Q"))
+        alt.Chart(_inline(values)).mark_rect(style=style, aria=False).encode(x=_week("from", span), x2=alt.X2("to:Q"))
     )
 
 
@@ -157,6 +175,11 @@ def _text(start: int, end: int, text: str, style: str, line: int) -> Layer:
 def _band(domain: list[float]) -> Layer:
     mark = alt.Chart().mark_area(style="band", aria=False, clip=True)
     return mark.encode(x=_week("week"), y=_lift("low", domain), y2=alt.Y2("high:Q"))
+
+
+def _joint_band(domain: list[float]) -> Layer:
+    mark = alt.Chart().mark_area(style="joint-band", aria=False, clip=True)
+    return mark.encode(x=_week("week"), y=_lift("joint low", domain), y2=alt.Y2("joint high:Q"))
 
 
 def _zero() -> Layer:
@@ -173,6 +196,6 @@ def _points() -> Layer:
 
 def _tooltips() -> Layer:
     """A whole week's column answers to the pointer, so that a finger finds it too."""
-    fields = ["Week", "Lift", "95 % interval", "Control", "Treatment"]
+    fields = ["Week", "Lift", "95 % interval", "95 % band, all weeks", "Control", "Treatment"]
     tooltip = [alt.Tooltip(f"{field}:N") for field in fields]
     return alt.Chart().mark_rect(opacity=0, aria=False).encode(x=_week("from"), x2=alt.X2("to:Q"), tooltip=tooltip)

@@ -92,10 +92,14 @@ def _source(file: SourceFile, folder: Path) -> SourceSpec:
 
 
 def _variants(file: ExperimentFile | HoldoutFile) -> tuple[Variant, ...]:
-    if file.variants is None:
-        assert isinstance(file, HoldoutFile)
+    variants = file.variants or ()
+    if isinstance(file, HoldoutFile) and all(variant.weight is None for variant in variants):
         return (Variant("held_out", file.fraction, control=True), Variant("launched", 1 - file.fraction))
-    return tuple(Variant(variant.key, float(variant.weight), variant.control) for variant in file.variants)
+    return tuple(Variant(variant.key, _float(variant.weight), variant.control) for variant in variants)
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _metric(file: MetricFile) -> Metric:
@@ -115,7 +119,10 @@ def _decision(file: ExperimentFile | HoldoutFile) -> DecisionRule:
         rollback = tuple(RollbackCriterion(metric.key, "latest", DEFAULT_ROLLBACK) for metric in primaries)
     else:
         rollback = tuple(RollbackCriterion(item.metric, item.window, float(item.below)) for item in rule.rollback)
-    return DecisionRule(rule.alpha, rule.power, rule.looks, rule.min_weeks, rollback)
+    return DecisionRule(
+        alpha=rule.alpha, power=rule.power, looks=rule.looks, min_weeks=rule.min_weeks, rollback=rollback,
+        spending=rule.spending or "obrien_fleming", planned_units=rule.planned_units,
+    )  # fmt: skip
 
 
 def _plan(file: ExperimentFile | HoldoutFile, horizon: int) -> Plan:

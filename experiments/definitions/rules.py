@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.definitions.errors import Violation
 from experiments.definitions.schema import (
+    DecisionFile,
     ExperimentFile,
     HoldoutFile,
     MetricFile,
@@ -34,6 +35,7 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
     yield from _repeated("segments", file.segments)
     for number, metric in enumerate(file.metrics):
         yield from _metric(f"metrics[{number}]", metric, set(file.windows), horizon)
+    yield from _looks(file.decision)
     yield from _rollback(file)
 
 
@@ -51,6 +53,20 @@ def _variants(variants: Sequence[VariantFile]) -> Iterator[Violation]:
         yield Violation("variants", f"none has `control: true` (found {names}); exactly one must")
     if len(controls) > 1:
         yield Violation("variants", f"{len(controls)} have `control: true` ({', '.join(controls)}); exactly one must")
+    yield from _weights(variants)
+
+
+def _weights(variants: Sequence[VariantFile]) -> Iterator[Violation]:
+    """Without any weight the designed split is unknown; with some of them it would be half known."""
+    if all(variant.weight is None for variant in variants):
+        return
+    for number, variant in enumerate(variants):
+        if variant.weight is None:
+            yield Violation(
+                f"variants[{number}].weight",
+                f"is missing for variant `{variant.key}`; give every variant a weight, or none "
+                "if the designed split is not known",
+            )
 
 
 def _holdout(file: HoldoutFile) -> Iterator[Violation]:
@@ -121,12 +137,30 @@ def _event(field: str, metric: MetricFile, horizon: int) -> Iterator[Violation]:
         yield Violation(f"{field}.event.gap_weeks", f"{event.gap_weeks} is longer than the horizon of {horizon} weeks")
 
 
+def _looks(rule: DecisionFile) -> Iterator[Violation]:
+    if rule.looks == "any_time":
+        if rule.planned_units is None:
+            yield Violation(
+                "decision.planned_units",
+                "is missing; with `looks: any_time` intervals are tightest at this number of mature units",
+            )
+        if rule.spending is not None:
+            yield Violation("decision.spending", "is not used with `looks: any_time`; it shares alpha of weekly looks")
+    elif rule.planned_units is not None:
+        yield Violation("decision.planned_units", "is not used with `looks: weekly`; it belongs to any_time")
+
+
 def _rollback(file: PlanFile) -> Iterator[Violation]:
     metrics = {metric.key for metric in file.metrics if metric.kind != "event"}
     windows = set(file.windows) | RESERVED_WINDOWS
+    seen: set[tuple[str, str, float]] = set()
     for number, criterion in enumerate(file.decision.rollback or ()):
         field = f"decision.rollback[{number}]"
         if criterion.metric not in metrics:
             yield Violation(f"{field}.metric", f"`{criterion.metric}` is not one of {', '.join(sorted(metrics))}")
         if criterion.window not in windows:
             yield Violation(f"{field}.window", f"`{criterion.window}` is not one of {', '.join(sorted(windows))}")
+        same = (criterion.metric, criterion.window, float(criterion.below))
+        if same in seen:
+            yield Violation(field, f"stands twice ({criterion.metric}, {criterion.window}, below {criterion.below})")
+        seen.add(same)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 LONGEST_WEEKS = 520
+MOST_UNITS = 10_000_000_000
 
 
 def _key(value: str) -> str:
@@ -58,7 +59,7 @@ class Strict(BaseModel):
 
 class VariantFile(Strict):
     key: Key
-    weight: Positive
+    weight: Positive | None = None
     control: bool = False
     payload: Any = None
 
@@ -112,7 +113,9 @@ class RollbackFile(Strict):
 class DecisionFile(Strict):
     alpha: Annotated[Number, Field(gt=0, lt=0.5)] = 0.05
     power: Annotated[Number, Field(gt=0, lt=1)] = 0.8
-    looks: Literal["weekly"] = "weekly"
+    looks: Literal["weekly", "any_time"] = "weekly"
+    spending: Literal["obrien_fleming", "pocock"] | None = None
+    planned_units: Annotated[int, Field(ge=1, le=MOST_UNITS)] | None = None
     min_weeks: Weeks = 0
     rollback: list[RollbackFile] | None = None
 

@@ -1,24 +1,26 @@
 """What Holdfast keeps: experiments and their plans, looks and their work, the current moments, and results as rows."""
 
+from experiments.models.claims import (
+    ConflictRow,
+    FlipRow,
+    HeterogeneityRow,
+    OecRow,
+    RecommendationRow,
+    ReversalRow,
+    RollbackRow,
+)
 from experiments.models.experiment import CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import CurrentTriangle, FactCountRow, MomentsCell, TallyExclusion, TallyRow
 from experiments.models.plan import Amendment, Plan
-from experiments.models.results import (
-    CheckRow,
-    EffectRow,
-    LookExclusion,
-    LookUnits,
-    ReversalRow,
-    TrajectoryRow,
-    read_scorecard,
-    write_scorecard,
-)
+from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
+from experiments.models.scorecard import read_scorecard, write_scorecard
 from experiments.models.source import Source
 
 __all__ = [
-    "Amendment", "CannotStart", "CheckRow", "Claim", "CurrentTriangle", "EffectRow", "Experiment", "FactCountRow",
-    "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "Plan", "ReversalRow",
-    "Source", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
+    "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "EffectRow", "Experiment",
+    "FactCountRow", "FlipRow", "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric",
+    "MetricUse", "MomentsCell", "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source",
+    "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
 ]  # fmt: skip

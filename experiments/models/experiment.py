@@ -89,12 +89,12 @@ class Experiment(models.Model):
 
 
 class Variant(models.Model):
-    """One side of the comparison, as the plan in force has it."""
+    """One side of the comparison, as the plan in force has it. ``weight`` is null where no split was designed."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="variants")
     key = models.CharField(max_length=63)
     position = models.PositiveIntegerField()
-    weight = models.FloatField()
+    weight = models.FloatField(null=True)
     control = models.BooleanField(default=False)
 
     class Meta:
@@ -106,7 +106,8 @@ class Variant(models.Model):
                 fields=["experiment"], condition=models.Q(control=True), name="experiment_has_one_control"
             ),
             models.CheckConstraint(
-                condition=models.Q(weight__gt=0) & finite("weight"), name="variant_weight_is_positive"
+                condition=(models.Q(weight__gt=0) | models.Q(weight__isnull=True)) & finite("weight"),
+                name="variant_weight_is_positive",
             ),
         ]
 

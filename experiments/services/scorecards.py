@@ -1,33 +1,54 @@
 """The one serializer of scorecards: JSON as outsiders read it, and a flat CSV of its effects. Django-free.
 
 Floats are not rounded. A field without a value is null, never NaN, and the row's ``reason`` says why; ``term``,
-``segment``, ``margin`` and ``verdict`` are null where they do not apply.
+``segment``, ``margin``, ``verdict`` and ``turned`` are null where they do not apply.
 """
 
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
-from analysis.results import CheckRow, EffectRow, ReversalRow, Scorecard, TrajectoryRow
+from analysis.results import (
+    CheckRow,
+    ConflictRow,
+    EffectRow,
+    HeterogeneityRow,
+    OecRow,
+    RecommendationRow,
+    ReversalRow,
+    RollbackRow,
+    Scorecard,
+    TrajectoryRow,
+)
 
 VERSION = 1
 
-#: The reason of a row whose nulls are those of repeated looks.
-NO_REPEATED_LOOKS = (
-    "repeated looks are not computed in this version, so the fields that need them are null "
-    "(sequential, p_value_adjusted, bands, turned)"
-)
 #: Added to the reason of a row in which a number was undefined although its estimate claims to be there.
 NOT_FINITE = "a value that is not a finite number is null"
+#: The reason of a row that has a null and brings no reason of its own.
+NOT_ESTIMABLE = "the fields that are null cannot be estimated from these data"
 
 _COMPARED = ("n_control", "n_treatment", "control_mean", "treatment_mean")
+_TRAJECTORY = (
+    "metric", "variant", "kind", "week", *_COMPARED, "effect", "effect_se",
+    "lift", "lift_low", "lift_high", "band_low", "band_high", "readable_from", "state",
+)  # fmt: skip
 _REVERSAL = (
     "metric", "variant", "state", "p_value", "p_value_adjusted", "late_loss_probability",
     "early_effect", "late_effect", "contrast", "contrast_se", "contrast_p_value",
     "early_lift", "late_lift", "lift_contrast", "lift_contrast_low", "lift_contrast_high", "lift_contrast_p_value",
+)  # fmt: skip
+_TURNED = ("start_week", "end_week", "lift", "p_value", "first_seen")
+_LATE = ("late_start_week", "late_end_week", "first_seen")
+_CONFLICT = (
+    "variant", "short_metric", "long_metric", "state", "p_value", "p_value_adjusted", "readable_from", "first_seen",
+)  # fmt: skip
+_HETEROGENEITY = ("metric", "variant", "window", "segment", "values", "p_value", "p_value_adjusted")
+_ROLLBACK = (
+    "metric", "variant", "window", "below", "met", "start_week", "end_week", "lift", "lift_high", "distance",
 )  # fmt: skip
 _EFFECT = (
     "metric", "role", "term", "variant", "segment", "window", "start_week", "end_week", *_COMPARED,
@@ -70,9 +91,11 @@ def to_json(scorecard: Scorecard) -> dict[str, Any]:
         "survival": [],
         "survival_comparison": [],
         "reversals": [_reversal(row) for row in scorecard.reversals],
-        "conflicts": [],
-        "oec": [],
-        "recommendation": [],
+        "conflicts": [_conflict(row) for row in scorecard.conflicts],
+        "oec": [_oec(row) for row in scorecard.oec],
+        "heterogeneity": [_heterogeneity(row) for row in scorecard.heterogeneity],
+        "rollback": [_rollback(row) for row in scorecard.rollback],
+        "recommendation": [_recommendation(row) for row in scorecard.recommendations],
     }
 
 
@@ -95,39 +118,71 @@ def _check(row: CheckRow) -> dict[str, Any]:
 
 
 def _effect(row: EffectRow) -> dict[str, Any]:
-    unadjusted = {"effect": _plain(row.unadjusted_effect), "effect_se": _plain(row.unadjusted_se)}
-    return {
+    told = {
         **_fields(row, _EFFECT),
-        "unadjusted": unadjusted,
-        "sequential": None,
+        "unadjusted": {"effect": _plain(row.unadjusted_effect), "effect_se": _plain(row.unadjusted_se)},
+        "sequential": _nested(row, "sequential", _SEQUENTIAL, present=row.sequential_look is not None),
         **_fields(row, _AFTER_SEQUENTIAL),
-        "reason": _reason(row, row.reason, later=row.state == "ok"),
     }
+    return {**told, "reason": _reason(row, row.reason, told, {"term", "segment", "margin", "verdict"})}
 
 
 def _trajectory(row: TrajectoryRow) -> dict[str, Any]:
-    names = (
-        "metric", "variant", "kind", "week", *_COMPARED, "effect", "effect_se",
-        "lift", "lift_low", "lift_high", "band_low", "band_high", "readable_from", "state",
-    )  # fmt: skip
-    later = row.state == "ok" and row.band_low is None
-    return {**_fields(row, names), "reason": _reason(row, row.reason, later=later)}
+    told = _fields(row, _TRAJECTORY)
+    return {**told, "reason": _reason(row, row.reason, told)}
 
 
 def _reversal(row: ReversalRow) -> dict[str, Any]:
-    return {
+    told = {
         **_fields(row, _REVERSAL),
-        "turned": None,
+        "turned": _nested(row, "turned", _TURNED, present=row.turned_start_week is not None),
         **_fields(row, ("n_control", "n_treatment", "readable_from")),
-        "reason": _reason(row, row.reason, later=row.state != "immature"),
+    }
+    # The keys after the reason were added to the format later.
+    return {**told, "reason": _reason(row, row.reason, told, {"turned"}), **_fields(row, _LATE)}
+
+
+def _conflict(row: ConflictRow) -> dict[str, Any]:
+    told = _fields(row, _CONFLICT)
+    return {**told, "reason": _reason(row, row.reason, told, {"first_seen"})}
+
+
+def _oec(row: OecRow) -> dict[str, Any]:
+    told = _fields(row, ("variant", "value", "se", "low", "high"))
+    flips = [{"metric": flip.metric, "weight": _plain(flip.weight)} for flip in row.flips]
+    return {**told, "flips": flips, "dominated_by": list(row.dominated_by), "reason": _reason(row, row.reason, told)}
+
+
+def _heterogeneity(row: HeterogeneityRow) -> dict[str, Any]:
+    told = _fields(row, _HETEROGENEITY)
+    return {**told, "reason": _reason(row, row.reason, told)}
+
+
+def _rollback(row: RollbackRow) -> dict[str, Any]:
+    told = _fields(row, _ROLLBACK)
+    return {**told, "reason": _reason(row, row.reason, told)}
+
+
+def _recommendation(row: RecommendationRow) -> dict[str, Any]:
+    return {
+        "variant": row.variant,
+        "action": row.action,
+        "reasons": list(row.reasons),
+        "changes_on": _plain(row.changes_on),
     }
 
 
-def _reason(row: object, own: str | None, *, later: bool) -> str | None:
-    """Say why fields are null. ``later``: the row has its numbers, less those of repeated looks."""
+def _nested(row: object, name: str, names: tuple[str, ...], *, present: bool) -> dict[str, Any] | None:
+    """The fields that begin with ``name`` as an object of their own, None where there is nothing to tell."""
+    return {field: _plain(getattr(row, f"{name}_{field}")) for field in names} if present else None
+
+
+def _reason(row: object, own: str | None, told: Mapping[str, Any], may_not_apply: Collection[str] = ()) -> str | None:
+    """Say why fields of ``told`` are null; those in ``may_not_apply`` need no reason."""
     broken = any(isinstance(value, float) and not math.isfinite(value) for value in vars(row).values())
-    parts = (own, NOT_FINITE if broken else None, NO_REPEATED_LOOKS if later else None)
-    return "; ".join(part for part in parts if part) or None
+    reason = "; ".join(part for part in (own, NOT_FINITE if broken else None) if part)
+    missing = any(value is None and name not in may_not_apply for name, value in _flat(told).items())
+    return reason or (NOT_ESTIMABLE if missing else None)
 
 
 def _fields(row: object, names: tuple[str, ...]) -> dict[str, Any]:
@@ -141,6 +196,7 @@ def _plain(value: Any) -> Any:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested fields as fields of the row (``sequential_look``), the columns of CSV."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if name == "sequential":

@@ -52,13 +52,13 @@ def _chart(
     if early is None or late is None or not weekly:
         return None
     title = finding(metric, early, late, weekly)
-    by_kind = {kind: [row for row in rows if row.kind == kind] for kind in ("weekly", "cumulative")}
+    by_kind = {kind: [row for row in rows if row.kind == kind] for kind in ("weekly", "cumulative", "calendar")}
     return Chart(
         chart_id=chart_id,
         title=title,
         metric=metric,
         specs={
-            kind: trajectory.spec(card.plan, metric, of_kind, (early, late), title)
+            kind: trajectory.spec(metric, of_kind, (early, late), title)
             for kind, of_kind in by_kind.items()
             if trajectory.is_drawable(of_kind)
         },

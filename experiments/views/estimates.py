@@ -45,8 +45,10 @@ def of_effect(metric: Metric, row: EffectRow) -> Estimate:
     if row.state != "ok" or row.lift is None:
         since = row.readable_from if row.state == "not_yet" else None
         return Estimate(row.window, missing=MISSING[row.state], since=since, reason=row.reason or "")
-    shown = tone(metric, row.lift_low, row.lift_high)
-    return Estimate(row.window, row.lift, row.lift_low, row.lift_high, shown)
+    if row.drawn is None:
+        return Estimate(row.window, row.lift, row.lift_low, row.lift_high, reason=row.reason or "")
+    low, high = row.drawn
+    return Estimate(row.window, row.lift, low, high, tone(metric, low, high))
 
 
 def of_contrast(metric: Metric, row: ReversalRow | None) -> Estimate:
@@ -54,13 +56,13 @@ def of_contrast(metric: Metric, row: ReversalRow | None) -> Estimate:
     heading = "late − early"
     if row is None:
         return Estimate(heading, missing="not compared")
-    if row.lift_contrast is None:
+    if row.ratio_of_lifts is None:
         state: State = "not_yet" if row.state == "immature" else "failed"
         since = row.readable_from if row.state == "immature" else None
         return Estimate(heading, missing=MISSING[state], since=since, reason=row.reason or "")
-    low, high = row.lift_contrast_low, row.lift_contrast_high
+    ratio, low, high = row.ratio_of_lifts
     shown = tone(metric, low, high)
-    return Estimate(heading, row.lift_contrast, low, high, "bad" if shown == "within" else shown)
+    return Estimate(heading, ratio, low, high, "bad" if shown == "within" else shown)
 
 
 def of_point(metric: Metric, heading: str, lift: float | None, interval: EffectRow | None) -> Estimate:
@@ -68,5 +70,5 @@ def of_point(metric: Metric, heading: str, lift: float | None, interval: EffectR
     if lift is None:
         return Estimate(heading, missing="not readable")
     shown: Tone = "open" if lift == 0 else "good" if lift * metric.sign > 0 else "bad"
-    low, high = (interval.lift_low, interval.lift_high) if interval else (None, None)
+    low, high = interval.drawn if interval and interval.drawn else (None, None)
     return Estimate(heading, lift, low, high, shown)

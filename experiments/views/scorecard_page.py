@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.plan import Metric, Plan, Variant
-from analysis.results import EffectRow, ReversalRow, Scorecard
+from analysis.results import (
+    Action,
+    ConflictRow,
+    EffectRow,
+    OecRow,
+    RecommendationRow,
+    ReversalRow,
+    RollbackRow,
+    Scorecard,
+)
 from experiments.charts.drawings import ForestBar, forest_bar, forest_limit
+from experiments.charts.tones import Tone
 from experiments.views.charts_section import Chart, charts_of
 from experiments.views.estimates import Estimate, of_contrast, of_effect, of_point
 from experiments.views.health import HealthItem, alarms, health_items
@@ -22,6 +32,27 @@ HEADLINES = {
     "warning": "Early win, a later loss is likely",
     "fading": "The early win is shrinking",
 }
+
+
+ACTIONS: dict[Action, tuple[str, Tone]] = {
+    "launch": ("Launch", "good"),
+    "launch_with_holdback": ("Launch with holdback", "good"),
+    "keep_running": ("Keep running", "open"),
+    "stop": ("Stop", "within"),
+    "roll_back": ("Roll back", "bad"),
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the rule recommends for a treatment, with the objectives and rollback criteria behind it."""
+
+    action: str
+    tone: Tone
+    row: RecommendationRow
+    oec: OecRow | None
+    rollback: tuple[RollbackRow, ...]
+    conflicts: tuple[ConflictRow, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +101,7 @@ class Treatment:
     """Everything about one treatment against control. ``banner`` is the gravest reversal, ``also`` are the others."""
 
     variant: Variant
+    advice: Advice | None
     banner: Banner | None
     also: tuple[Banner, ...]
     groups: tuple[Group, ...]
@@ -114,11 +146,28 @@ def _treatment(card: Scorecard, variant: Variant) -> Treatment:
     flagged = _banners(card.plan, reversals, effects)
     return Treatment(
         variant=variant,
+        advice=_advice(card, variant.key),
         banner=flagged[0] if flagged else None,
         also=tuple(flagged[1:]),
         groups=tuple(_groups(rows)),
         limit=limit,
         charts=charts_of(card, variant, effects),
+    )
+
+
+def _advice(card: Scorecard, variant: str) -> Advice | None:
+    """The recommendation of a look; looks of an earlier version have none."""
+    row = next((row for row in card.recommendations if row.variant == variant), None)
+    if row is None:
+        return None
+    action, tone = ACTIONS[row.action]
+    return Advice(
+        action=action,
+        tone=tone,
+        row=row,
+        oec=next((one for one in card.oec if one.variant == variant), None),
+        rollback=tuple(one for one in card.rollback if one.variant == variant),
+        conflicts=tuple(one for one in card.conflicts if one.variant == variant and one.state == "confirmed"),
     )
 
 
@@ -160,13 +209,14 @@ def _banners(
 
 
 def _banner(plan: Plan, metric: Metric, row: ReversalRow, effects: Mapping[tuple[str, str], EffectRow]) -> Banner:
-    early, late = plan.window("early"), plan.window("late")
+    early, late = plan.window("early"), row.late or plan.window("late")
+    of_late = effects.get((metric.key, "late")) if late.weeks == plan.window("late").weeks else None
     return Banner(
         headline=HEADLINES[row.state],
         metric=metric.key,
         row=row,
         early=of_point(metric, early.label, row.early_lift, _same_units(row, effects.get((metric.key, "early")))),
-        late=of_point(metric, late.label, row.late_lift, _same_units(row, effects.get((metric.key, "late")))),
+        late=of_point(metric, late.label, row.late_lift, _same_units(row, of_late)),
         contrast=of_contrast(metric, row),
         units=row.n_control + row.n_treatment,
     )

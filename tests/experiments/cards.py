@@ -6,12 +6,30 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from analysis.plan import Metric, Plan, Role, Variant, Window
-from analysis.results import CheckRow, EffectRow, ReversalRow, Scorecard, TrajectoryKind, TrajectoryRow
+from analysis.results import (
+    CheckRow,
+    ConflictRow,
+    EffectRow,
+    Flip,
+    OecRow,
+    RecommendationRow,
+    ReversalRow,
+    RollbackRow,
+    Scorecard,
+    TrajectoryKind,
+    TrajectoryRow,
+    Verdict,
+)
 
 START = date(2017, 5, 29)
 AS_OF = date(2017, 12, 31)
 CONTROL, TREATMENT = 19911, 20089
 Z = 1.96
+
+#: The critical value over all looks: that of two tests (Bonferroni), so an adjusted p value is twice the plain one.
+Z_LOOKS = 2.2414
+#: The critical value of a band over all weeks.
+Z_BAND = 2.9
 
 EXCLUDED = {
     "exposed_before_start": 0,
@@ -61,7 +79,15 @@ def honeymoon(as_of: date = AS_OF) -> Scorecard:
     """Early win, later loss; before the late window is mature its cells are not yet readable."""
     card = scorecard(PLAN, COURSES, as_of)
     late_known = next(row for row in card.effects if row.window == "late").state == "ok"
-    return replace(card, reversals=tuple(_reversal(metric, card, late_known) for metric in PLAN.metrics))
+    card = replace(card, reversals=tuple(_reversal(metric, card, late_known) for metric in PLAN.metrics))
+    conflicts = tuple(_conflict(LINES, metric, card, late_known) for metric in (ACTIVE, HEAD_SHARE))
+    return replace(
+        card,
+        conflicts=conflicts,
+        oec=(_oec(card, late_known),),
+        rollback=tuple(_rollback(metric, card, late_known) for metric in (LINES, ACTIVE)),
+        recommendations=(_recommendation(late_known),),
+    )
 
 
 def placebo() -> Scorecard:
@@ -144,18 +170,10 @@ def _effect(
     ready = readable_from(plan, window.end_week)
     if as_of < ready:
         return EffectRow(
-            metric=metric.key,
-            role=metric.role,
-            term=metric.term,
-            variant="treatment",
-            window=window.name,
-            start_week=window.start_week,
-            end_week=window.end_week,
-            readable_from=ready,
-            margin=metric.margin,
-            state="not_yet",
-            reason=f"No cohort has lived {window.label} yet.",
-        )
+            metric=metric.key, role=metric.role, term=metric.term, variant="treatment", window=window.name,
+            start_week=window.start_week, end_week=window.end_week, readable_from=ready, margin=metric.margin,
+            state="not_yet", reason=f"No cohort has lived {window.label} yet.",
+        )  # fmt: skip
     weeks = range(window.start_week, window.end_week)
     lift = sum(weekly_lift(course, week) for week in weeks) / window.weeks
     return _known_effect(plan, metric, window, lift, course[3] * 0.85, course[2])
@@ -188,8 +206,28 @@ def _known_effect(
         lift_high=lift + Z * se,
         unadjusted_effect=mean * lift * 1.1,
         unadjusted_se=mean * se * 1.6,
+        p_value_adjusted=min(1.0, 2 * math.erfc(abs(lift / se) / math.sqrt(2))),
+        sequential_look=plan.enrollment_weeks,
+        sequential_looks=plan.enrollment_weeks,
+        sequential_critical=Z_LOOKS,
+        sequential_effect_low=mean * (lift - Z_LOOKS * se),
+        sequential_effect_high=mean * (lift + Z_LOOKS * se),
+        sequential_lift_low=lift - Z_LOOKS * se,
+        sequential_lift_high=lift + Z_LOOKS * se,
+        sequential_significant=abs(lift) > Z_LOOKS * se,
         margin=metric.margin,
+        verdict=_verdict(metric, window, lift, Z_LOOKS * se),
     )
+
+
+def _verdict(metric: Metric, window: Window, lift: float, half: float) -> Verdict | None:
+    """That of a guardrail in the window that decides."""
+    if metric.margin is None or window.name != metric.deciding_window:
+        return None
+    signed = metric.sign * lift
+    if signed - half > -metric.margin:
+        return "superior" if signed - half > 0 else "non_inferior"
+    return "inferior" if signed + half < -metric.margin else "undecided"
 
 
 def _trajectory(
@@ -215,14 +253,9 @@ def _point(
     ready = readable_from(plan, week + 1)
     if lift is None:
         return TrajectoryRow(
-            metric=metric,
-            variant="treatment",
-            kind=kind,
-            week=week,
-            readable_from=ready,
-            state="not_yet",
-            reason=f"No cohort has lived week {week} yet.",
-        )
+            metric=metric, variant="treatment", kind=kind, week=week, readable_from=ready,
+            state="not_yet", reason=f"No cohort has lived week {week} yet.",
+        )  # fmt: skip
     return TrajectoryRow(
         metric=metric,
         variant="treatment",
@@ -242,6 +275,8 @@ def _point(
         lift=lift,
         lift_low=lift - Z * se,
         lift_high=lift + Z * se,
+        band_low=lift - Z_BAND * se,
+        band_high=lift + Z_BAND * se,
     )
 
 
@@ -249,16 +284,10 @@ def _reversal(metric: Metric, card: Scorecard, late_known: bool) -> ReversalRow:
     ready = readable_from(card.plan, 26)
     if not late_known:
         return ReversalRow(
-            metric=metric.key,
-            variant="treatment",
-            state="immature",
-            readable_from=ready,
+            metric=metric.key, variant="treatment", state="immature", readable_from=ready,
             reason="The late window is not mature.",
-        )
-    early, late = (
-        next(row for row in card.effects if (row.metric, row.window) == (metric.key, window))
-        for window in ("early", "late")
-    )
+        )  # fmt: skip
+    early, late = (_row(card, metric, window) for window in ("early", "late"))
     assert early.lift is not None
     assert late.lift is not None
     assert early.effect is not None
@@ -268,7 +297,7 @@ def _reversal(metric: Metric, card: Scorecard, late_known: bool) -> ReversalRow:
     contrast = (1 + late.lift) / (1 + early.lift) - 1
     se = 1.3 * early.effect_se / early.control_mean
     flipped = metric.better == "higher" and early.lift > 0.02 and late.lift < -0.02
-    return ReversalRow(
+    row = ReversalRow(
         metric=metric.key,
         variant="treatment",
         state="confirmed" if flipped else "none",
@@ -276,6 +305,7 @@ def _reversal(metric: Metric, card: Scorecard, late_known: bool) -> ReversalRow:
         n_control=CONTROL,
         n_treatment=TREATMENT,
         p_value=1e-6 if flipped else 0.6,
+        p_value_adjusted=5e-6 if flipped else 1.0,
         late_loss_probability=1.0 if flipped else 0.5,
         early_effect=early.effect,
         late_effect=late.effect,
@@ -288,4 +318,81 @@ def _reversal(metric: Metric, card: Scorecard, late_known: bool) -> ReversalRow:
         lift_contrast_low=contrast - Z * se,
         lift_contrast_high=contrast + Z * se,
         lift_contrast_p_value=1e-6 if flipped else 0.4,
+        late_start_week=13,
+        late_end_week=26,
+        first_seen=readable_from(card.plan, 20) if flipped else ready,
+        reason="Better in weeks 0-3 and worse in weeks 16-19." if flipped else "Not both better early and worse late.",
     )
+    return _turned(row, card) if flipped else row
+
+
+def _turned(row: ReversalRow, card: Scorecard) -> ReversalRow:
+    """The reversal as it was seen before the late window."""
+    return replace(
+        row, turned_start_week=11, turned_end_week=15, turned_lift=-0.02, turned_p_value=1e-4,
+        turned_first_seen=readable_from(card.plan, 15),
+    )  # fmt: skip
+
+
+def _row(card: Scorecard, metric: Metric, window: str) -> EffectRow:
+    return next(row for row in card.effects if (row.metric, row.window) == (metric.key, window))
+
+
+def _conflict(short: Metric, long: Metric, card: Scorecard, late_known: bool) -> ConflictRow:
+    ready = readable_from(card.plan, 26)
+    row = ConflictRow(
+        variant="treatment", short_metric=short.key, long_metric=long.key, state="immature", readable_from=ready,
+        reason="The late window is not mature.",
+    )  # fmt: skip
+    if not late_known:
+        return row
+    late = _row(card, long, "late")
+    assert late.lift is not None
+    lost = long.sign * late.lift < -0.02
+    return replace(
+        row,
+        state="confirmed" if lost else "none",
+        p_value=1e-6 if lost else 0.6,
+        p_value_adjusted=5e-6 if lost else 1.0,
+        first_seen=readable_from(card.plan, 20) if lost else ready,
+        reason=f"{short.key} is better early, and {long.key} is worse late." if lost else "Not both.",
+    )
+
+
+def _oec(card: Scorecard, late_known: bool) -> OecRow:
+    """0.4 x the early lift of lines and 0.6 x the late lift of active."""
+    if not late_known:
+        return OecRow(variant="treatment", reason="active decides in weeks 13-25, which are not mature.")
+    lines, active = _row(card, LINES, "early").lift, _row(card, ACTIVE, "late").lift
+    assert lines is not None
+    assert active is not None
+    value = 0.4 * lines + 0.6 * active
+    flips = (Flip("lines", active / (active - lines)), Flip("active", lines / (lines - active)))
+    return OecRow(
+        variant="treatment", value=value, se=0.004, low=value - Z * 0.004, high=value + Z * 0.004, flips=flips
+    )
+
+
+def _rollback(metric: Metric, card: Scorecard, late_known: bool) -> RollbackRow:
+    row = RollbackRow(
+        metric=metric.key, variant="treatment", window="latest", below=-0.05, met=False,
+        reason="No week has been lived by all cohorts yet.",
+    )  # fmt: skip
+    if not late_known:
+        return row
+    lift, high = weekly_lift(COURSES[metric.key], 25), weekly_lift(COURSES[metric.key], 25) + 3.3 * 0.009
+    return replace(
+        row, start_week=25, end_week=26, lift=lift, lift_high=high, distance=lift + 0.05, met=high < -0.05, reason=None
+    )
+
+
+def _recommendation(late_known: bool) -> RecommendationRow:
+    if late_known:
+        return RecommendationRow(
+            variant="treatment",
+            action="roll_back",
+            reasons=("Early win, later loss on lines.", "active is surely worse in weeks 13-25."),
+        )
+    ready = readable_from(PLAN, 26)
+    reason = f"active in weeks 13-25 is readable from {ready}"
+    return RecommendationRow(variant="treatment", action="keep_running", reasons=(reason,), changes_on=ready)

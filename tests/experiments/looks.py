@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -92,18 +92,19 @@ def assert_same(found: Scorecard, expected: Scorecard, relative: float = SAME_NU
     """The same rows in the same order, with floats equal up to ``relative``."""
     for item in fields(Scorecard):
         left, right = getattr(found, item.name), getattr(expected, item.name)
-        if item.name in ("effects", "trajectory", "reversals", "checks"):
-            assert len(left) == len(right)
-            for one, other in zip(left, right, strict=True):
-                for part in fields(one):
-                    _assert_close(getattr(one, part.name), getattr(other, part.name), relative, f"{part.name} of {one}")
-        else:
-            assert left == right, item.name
+        _assert_close(left, right, relative, item.name)
 
 
 def _assert_close(left: Any, right: Any, relative: float, where: str) -> None:
     if isinstance(left, float) and isinstance(right, float):
         assert left == pytest.approx(right, rel=relative, abs=relative), where
+    elif isinstance(left, tuple) and isinstance(right, tuple):
+        assert len(left) == len(right), where
+        for one, other in zip(left, right, strict=True):
+            _assert_close(one, other, relative, f"{where}: {one}")
+    elif is_dataclass(left) and type(left) is type(right):
+        for part in fields(left):
+            _assert_close(getattr(left, part.name), getattr(right, part.name), relative, f"{part.name} of {where}")
     else:
         assert left == right, where
 

@@ -24,6 +24,21 @@ def weights(first: float, second: float) -> Change:
     return change
 
 
+def weightless(*numbers: int) -> Change:
+    """Take the weights of some variants away, of three."""
+
+    def change(definition: dict[str, Any]) -> None:
+        definition["variants"].append({"key": "other", "weight": 50})
+        for number in numbers:
+            del definition["variants"][number]["weight"]
+
+    return change
+
+
+def decision(**keys: Any) -> Change:
+    return at("decision", value=keys)
+
+
 def at(*path: str | int, value: Any) -> Change:
     """Set one value deep in the definition."""
 
@@ -71,6 +86,14 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "negative weight": (weights(50, -3), ["variants[1].weight:", "greater than 0", "found -3"]),
     "infinite weight": (weights(50, float("inf")), ["variants[1].weight:", "must be a finite number", "found inf"]),
     "weight as text": (at("variants", 0, "weight", value="50"), ["variants[0].weight:", "number", "found '50'"]),
+    "weights of some variants": (
+        weightless(1, 2),
+        [
+            "variants[1].weight: is missing for variant `treatment`; give every variant a weight, or none",
+            "variants[2].weight: is missing for variant `other`",
+        ],
+    ),
+    "no weight of the control": (weightless(0), ["variants[0].weight: is missing for variant `control`"]),
     "two controls": (
         at("variants", 1, "control", value=True),
         ["variants: 2 have `control: true` (control, treatment); exactly one must"],
@@ -113,6 +136,42 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "a horizon of zero": (at("horizon_weeks", value=0), ["horizon_weeks:", "greater than or equal to 1", "found 0"]),
     "metrics that are no list": (at("metrics", value="lines"), ["metrics:", "list", "found 'lines'"]),
     "nothing to measure": (at("metrics", value=[]), ["metrics:", "at least 1"]),
+    "unknown looks": (
+        decision(looks="daily"),
+        ["decision.looks:", "'weekly' or 'any_time'", "found 'daily'"],
+    ),
+    "looks at any time without planned units": (
+        decision(looks="any_time"),
+        ["decision.planned_units: is missing; with `looks: any_time`"],
+    ),
+    "planned units of weekly looks": (
+        decision(planned_units=1000),
+        ["decision.planned_units: is not used with `looks: weekly`"],
+    ),
+    "no planned units": (
+        decision(looks="any_time", planned_units=0),
+        ["decision.planned_units:", "greater than or equal to 1", "found 0"],
+    ),
+    "half a planned unit": (
+        decision(looks="any_time", planned_units=1000.5),
+        ["decision.planned_units:", "integer", "found 1000.5"],
+    ),
+    "more planned units than people": (
+        decision(looks="any_time", planned_units=10**400),
+        ["decision.planned_units:", "less than or equal to 10000000000"],
+    ),
+    "unknown spending": (
+        decision(spending="haybittle"),
+        ["decision.spending:", "'obrien_fleming' or 'pocock'", "found 'haybittle'"],
+    ),
+    "spending at any time": (
+        decision(looks="any_time", planned_units=1000, spending="pocock"),
+        ["decision.spending: is not used with `looks: any_time`"],
+    ),
+    "a rollback criterion twice": (
+        decision(rollback=[{"metric": "lines", "window": "latest", "below": -0.05} for _ in range(2)]),
+        ["decision.rollback[1]: stands twice (lines, latest, below -0.05)"],
+    ),
     "another version": (at("version", value=2), ["version:", "1", "found 2"]),
 }
 

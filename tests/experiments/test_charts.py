@@ -116,7 +116,7 @@ def test_before_the_early_window_the_finding_is_a_date() -> None:
 def spec_of(card: Any, metric: Any = cards.LINES, kind: str = "weekly") -> dict[str, Any]:
     rows = [row for row in card.trajectory if (row.metric, row.kind) == (metric.key, kind)]
     effects = [row for row in card.effects if row.metric == metric.key]
-    return trajectory.spec(card.plan, metric, rows, effects, "A title")
+    return trajectory.spec(metric, rows, effects, "A title")
 
 
 def texts(spec: dict[str, Any]) -> list[str]:
@@ -200,7 +200,7 @@ from experiments.charts import trajectory
 from tests.experiments import cards
 card = cards.honeymoon()
 rows = [row for row in card.trajectory if (row.metric, row.kind) == ("lines", "weekly")]
-trajectory.spec(card.plan, cards.LINES, rows, card.effects[:2], "title")
+trajectory.spec(cards.LINES, rows, card.effects[:2], "title")
 print([name for name in {heavy!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -265,7 +265,7 @@ def test_an_interval_longer_than_the_scale_is_cut_and_says_so() -> None:
     noisy = cards.effect(cards.SALES, LATE, 0.01, se=0.5)
     limit = forest_limit([(cards.LINES, primary), (cards.SALES, noisy)])
     bar = forest_bar(cards.SALES, noisy, limit)
-    assert limit == pytest.approx(0.01 + cards.Z * 0.001)
+    assert limit == pytest.approx(0.01 + cards.Z_LOOKS * 0.001)
     assert bar is not None
     assert (bar.cut_low, bar.cut_high) == (True, True)
     assert (bar.low, bar.high) == (8, FOREST_WIDTH - 8)

@@ -1,6 +1,7 @@
 """Every rule that the database keeps is broken here once, and a rule nobody tried to break fails the last test."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
 from math import inf, nan
 from pathlib import Path
@@ -11,13 +12,17 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
+from analysis.results import Scorecard
 from experiments.models import (
     Amendment,
     CheckRow,
+    ConflictRow,
     CurrentTriangle,
     EffectRow,
     Experiment,
     FactCountRow,
+    FlipRow,
+    HeterogeneityRow,
     Look,
     LookCell,
     LookExclusion,
@@ -25,20 +30,42 @@ from experiments.models import (
     Metric,
     MetricUse,
     MomentsCell,
+    OecRow,
     Plan,
+    RecommendationRow,
     ReversalRow,
+    RollbackRow,
     Source,
     TallyExclusion,
     TallyRow,
     TrajectoryRow,
     Variant,
 )
+from experiments.models.scorecard import TABLES
 from experiments.services.apply import apply
 from tests.experiments.looks import NOW, definition
 
 DAY = date(2024, 2, 26)
 SHA = "0123456789abcdef" * 4
-COMPARISON = {"n_control": 10, "n_treatment": 10, "adjusted": False, "effect": 0.5, "state": "ok", "position": 0}
+COMPARISON = {
+    "n_control": 10, "n_treatment": 10, "adjusted": False, "effect": 0.5, "effect_se": 0.1, "effect_low": 0.3,
+    "effect_high": 0.7, "p_value": 0.01, "lift": 0.05, "lift_low": 0.03, "lift_high": 0.07, "state": "ok",
+    "position": 0,
+}  # fmt: skip
+CLAIM = {
+    "p_value_adjusted": 0.02, "sequential_look": 2, "sequential_looks": 2, "sequential_critical": 2.2,
+    "sequential_effect_low": 0.28, "sequential_effect_high": 0.72, "sequential_lift_low": 0.028,
+    "sequential_lift_high": 0.072, "sequential_significant": True,
+}  # fmt: skip
+REVERSAL = {
+    "n_control": 10, "n_treatment": 10, "state": "none", "p_value": 0.5, "p_value_adjusted": 0.5,
+    "late_loss_probability": 0.5, "early_lift": 0.1, "late_lift": 0.1, "contrast_p_value": 0.5,
+    "lift_contrast_low": -0.1, "lift_contrast_high": 0.1, "lift_contrast_p_value": 0.5, "position": 0,
+}  # fmt: skip
+TURNED = {
+    "turned_start_week": 4, "turned_end_week": 8, "turned_lift": -0.1, "turned_p_value": 0.01,
+    "turned_first_seen": DAY,
+}  # fmt: skip
 
 #: Column values that a rule refuses, tried with an UPDATE of a valid row; several where a rule has several ends.
 REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
@@ -114,10 +141,32 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("effect_window_has_weeks", EffectRow, {"start_week": 4, "end_week": 4}),
     ("effect_adjusted_p_is_a_share", EffectRow, {"p_value_adjusted": -0.1}),
     ("effect_verdict_is_known", EffectRow, {"verdict": "splendid"}),
+    *(
+        ("effect_is_a_number_or_a_reason", EffectRow, {low: None, high: None})
+        for low, high in (
+            ("effect_low", "effect_high"),
+            ("lift_low", "lift_high"),
+            ("effect_se", "unadjusted_se"),
+            ("p_value", "margin"),
+            ("sequential_effect_low", "sequential_effect_high"),
+        )
+    ),
+    *(
+        ("effect_claim_is_whole", EffectRow, {name: None, "reason": "x"})
+        for name in ("sequential_look", "sequential_looks", "sequential_significant", "p_value_adjusted")
+    ),
+    ("effect_look_is_planned", EffectRow, {"sequential_look": 3}),
+    ("effect_look_is_planned", EffectRow, {"sequential_look": 0}),
+    ("effect_sequential_is_finite", EffectRow, {"sequential_critical": inf}),
+    ("effect_sequential_is_finite", EffectRow, {"sequential_critical": 0}),
+    ("effect_sequential_is_finite", EffectRow, {"sequential_lift_high": nan}),
+    ("effect_sequential_effect_is_ordered", EffectRow, {"sequential_effect_low": 0.8}),
+    ("effect_sequential_effect_is_ordered", EffectRow, {"sequential_effect_high": None}),
+    ("effect_sequential_lift_is_ordered", EffectRow, {"sequential_lift_low": 0.8}),
     ("trajectory_is_finite", TrajectoryRow, {"lift_high": inf, "lift_low": 0.0}),
     ("trajectory_p_is_a_share", TrajectoryRow, {"p_value": -1}),
     ("trajectory_effect_is_ordered", TrajectoryRow, {"effect_low": 1.0, "effect_high": 0.5}),
-    ("trajectory_lift_is_ordered", TrajectoryRow, {"lift_low": None, "lift_high": 0.5}),
+    ("trajectory_lift_is_ordered", TrajectoryRow, {"lift_low": None, "reason": "x"}),
     ("trajectory_counts_units", TrajectoryRow, {"n_treatment": -1}),
     ("trajectory_state_is_known", TrajectoryRow, {"state": "fine"}),
     ("trajectory_is_a_number_or_a_reason", TrajectoryRow, {"effect": None}),
@@ -128,6 +177,46 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("reversal_p_is_a_share", ReversalRow, {"late_loss_probability": 1.1}),
     ("reversal_is_finite", ReversalRow, {"contrast": nan}),
     ("reversal_contrast_is_ordered", ReversalRow, {"lift_contrast_low": 1.0, "lift_contrast_high": 0.0}),
+    ("reversal_p_is_a_share", ReversalRow, {**TURNED, "turned_p_value": 1.1}),
+    ("reversal_is_finite", ReversalRow, {**TURNED, "turned_lift": nan}),
+    ("reversal_counts_units", ReversalRow, {"n_treatment": -1}),
+    ("reversal_late_weeks_are_in_order", ReversalRow, {"late_start_week": 4, "late_end_week": 4}),
+    ("reversal_late_weeks_are_in_order", ReversalRow, {"late_start_week": 4}),
+    ("reversal_turned_is_whole", ReversalRow, {**TURNED, "turned_end_week": 4}),
+    *(("reversal_turned_is_whole", ReversalRow, {**TURNED, name: None}) for name in TURNED),
+    ("reversal_is_a_number_or_a_reason", ReversalRow, {"p_value": None}),
+    ("reversal_is_a_number_or_a_reason", ReversalRow, {"late_loss_probability": None, "reason": ""}),
+    ("reversal_is_a_number_or_a_reason", ReversalRow, {"lift_contrast_low": None, "lift_contrast_high": None}),
+    ("conflict_is_of_two_metrics", ConflictRow, {"short_metric": models.F("long_metric")}),
+    ("conflict_state_is_known", ConflictRow, {"state": "warning"}),
+    ("conflict_p_is_a_share", ConflictRow, {"p_value": -0.1}),
+    ("conflict_p_is_a_share", ConflictRow, {"p_value_adjusted": nan}),
+    ("conflict_is_a_number_or_a_reason", ConflictRow, {"p_value": None}),
+    ("conflict_is_a_number_or_a_reason", ConflictRow, {"p_value_adjusted": None, "reason": ""}),
+    ("heterogeneity_p_is_a_share", HeterogeneityRow, {"p_value": 1.1}),
+    ("heterogeneity_p_is_a_share", HeterogeneityRow, {"p_value_adjusted": 1.1}),
+    ("heterogeneity_is_a_number_or_a_reason", HeterogeneityRow, {"p_value": None}),
+    ("heterogeneity_is_a_number_or_a_reason", HeterogeneityRow, {"p_value_adjusted": None, "reason": ""}),
+    ("oec_is_finite", OecRow, {"value": nan}),
+    ("oec_is_finite", OecRow, {"se": inf}),
+    ("oec_is_ordered", OecRow, {"low": 2.0}),
+    ("oec_is_ordered", OecRow, {"high": None}),
+    ("oec_is_a_number_or_a_reason", OecRow, {"value": None}),
+    ("oec_is_a_number_or_a_reason", OecRow, {"se": None, "low": None, "high": None, "reason": ""}),
+    ("flip_weight_is_positive", FlipRow, {"weight": 0}),
+    ("flip_weight_is_positive", FlipRow, {"weight": inf}),
+    ("rollback_is_finite", RollbackRow, {"below": nan}),
+    ("rollback_is_finite", RollbackRow, {"distance": inf}),
+    ("rollback_weeks_are_in_order", RollbackRow, {"start_week": 6}),
+    ("rollback_weeks_are_in_order", RollbackRow, {"end_week": None, "reason": "x"}),
+    ("rollback_is_met_below_only", RollbackRow, {"met": True}),
+    ("rollback_is_met_below_only", RollbackRow, {"met": True, "lift_high": None, "reason": "x"}),
+    ("rollback_is_a_number_or_a_reason", RollbackRow, {"lift": None}),
+    ("rollback_is_a_number_or_a_reason", RollbackRow, {"distance": None, "reason": ""}),
+    ("rollback_is_a_number_or_a_reason", RollbackRow, {"start_week": None, "end_week": None}),
+    ("recommendation_action_is_known", RecommendationRow, {"action": "celebrate"}),
+    ("recommendation_has_reasons", RecommendationRow, {"reasons": []}),
+    ("recommendation_has_reasons", RecommendationRow, {"reasons": ["a reason", ""]}),
     ("check_state_is_known", CheckRow, {"state": "perhaps"}),
     ("check_p_is_a_share", CheckRow, {"p_value": 2.0}),
 ]
@@ -153,6 +242,12 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("effect_is_unique", EffectRow, {"position": 99}),
     ("trajectory_week_is_unique", TrajectoryRow, {"position": 99}),
     ("reversal_is_unique", ReversalRow, {"position": 99}),
+    ("conflict_is_unique", ConflictRow, {"position": 99}),
+    ("heterogeneity_is_unique", HeterogeneityRow, {"position": 99}),
+    ("oec_is_unique", OecRow, {"position": 99}),
+    ("flip_is_unique", FlipRow, {"position": 99}),
+    ("rollback_is_unique", RollbackRow, {"position": 99}),
+    ("recommendation_is_unique", RecommendationRow, {"position": 99}),
     ("check_is_unique", CheckRow, {"position": 99}),
 ]
 
@@ -175,13 +270,7 @@ def everything(tmp_path: Path) -> Experiment:
     LookUnits.objects.create(look=look, variant="control", n=10)
     LookExclusion.objects.create(look=look, reason="nulls", n=0)
     Metric.objects.create(key="unused", version=1, kind="mean", better="higher", column="unused")
-    metric = {"metric": "lines", "variant": "treatment", "readable_from": DAY}
-    EffectRow.objects.create(
-        look=look, role="primary", window="early", start_week=0, end_week=2, **metric, **COMPARISON
-    )
-    TrajectoryRow.objects.create(look=look, kind="weekly", week=0, **metric, **COMPARISON)
-    ReversalRow.objects.create(look=look, position=0, state="none", n_control=1, n_treatment=1, **metric)
-    CheckRow.objects.create(look=look, position=0, name="srm", state="ok")
+    results(look)
     head = CurrentTriangle.objects.create(plan=plan, look=look, as_of=DAY, fingerprint="f")
     MomentsCell.objects.create(
         triangle=head, variant="control", cohort=0, n=1, columns=1, shift=b"0" * 8, sums=b"0" * 8, products=b"0" * 8
@@ -190,6 +279,36 @@ def everything(tmp_path: Path) -> Experiment:
     TallyExclusion.objects.create(triangle=head, week=0, reason="two_variants", units=1)
     FactCountRow.objects.create(triangle=head, week=0, exposure_week=0, rows=1, before_pre_period=0)
     return experiment
+
+
+def results(look: Look) -> None:
+    """One valid row in every table of a look's results."""
+    metric = {"metric": "lines", "variant": "treatment"}
+    row = {**metric, "readable_from": DAY}
+    EffectRow.objects.create(
+        look=look, role="primary", window="early", start_week=0, end_week=2, **row, **COMPARISON, **CLAIM
+    )
+    TrajectoryRow.objects.create(look=look, kind="weekly", week=0, **row, **COMPARISON)
+    ReversalRow.objects.create(look=look, **row, **REVERSAL)
+    ConflictRow.objects.create(
+        look=look, position=0, variant="treatment", short_metric="lines", long_metric="active", state="none",
+        readable_from=DAY, p_value=0.5, p_value_adjusted=0.5,
+    )  # fmt: skip
+    HeterogeneityRow.objects.create(
+        look=look, position=0, window="early", segment="country", values=2, p_value=0.5, p_value_adjusted=0.5, **metric
+    )
+    oec = OecRow.objects.create(
+        look=look, position=0, variant="treatment", value=0.5, se=0.1, low=0.3, high=0.7, dominated_by=[]
+    )
+    FlipRow.objects.create(oec=oec, position=0, metric="lines", weight=0.5)
+    RollbackRow.objects.create(
+        look=look, position=0, window="latest", below=-0.05, met=False, start_week=5, end_week=6, lift=0.1,
+        lift_high=0.2, distance=0.15, **metric,
+    )  # fmt: skip
+    RecommendationRow.objects.create(
+        look=look, position=0, variant="treatment", action="keep_running", reasons=["it is early"]
+    )
+    CheckRow.objects.create(look=look, position=0, name="srm", state="ok")
 
 
 def refused(constraint: str, write: Callable[[], object]) -> None:
@@ -263,6 +382,8 @@ def test_every_rule_of_the_database_has_been_broken_above() -> None:
 
 def test_every_field_of_a_result_has_a_column_of_its_type() -> None:
     """The conversion goes by name: a field added to the dataclass and not to the table must not be lost silently."""
-    for model in (EffectRow, TrajectoryRow, ReversalRow, CheckRow):
+    assert TABLES.keys() == {field.name for field in fields(Scorecard) if str(field.type).startswith("tuple[")}
+    for model in TABLES.values():
         names = {field.name for field in model._meta.get_fields()} - {"id", "look", "position"}
-        assert names == set(model.columns().values()), model.__name__
+        assert names == set(model.columns().values()) | model.elsewhere, model.__name__
+        assert model.columns().keys() | model.elsewhere == {field.name for field in fields(model.result)}

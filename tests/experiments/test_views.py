@@ -48,7 +48,7 @@ def test_a_row_has_both_deciding_lifts_and_the_flag_in_words(client: Client) -> 
     stored(cards.honeymoon())
     text = words(client.get("/"))
     assert "Early win, later loss" in text
-    assert "Lines weeks 0-3 ↑ +3.3 % (better) +2.3 to +4.3 %" in text
+    assert "Lines weeks 0-3 ↑ +3.3 % (better) +2.2 to +4.5 %" in text
     assert "Active weeks 13-25 ↓ −5.9 % (worse) −6.7 to −5.0 %" in text
     assert "look 30 of 30" in text
 
@@ -70,7 +70,7 @@ def test_the_portfolio_marks_looks_in_progress_and_failed_ones(client: Client) -
 def test_the_banner_puts_the_two_windows_side_by_side(client: Client) -> None:
     text = page(client, cards.honeymoon())
     assert "Early win, later loss: Lines confirmed" in text
-    assert "Weeks 0-3 +3.3 % +2.3 to +4.3 % → Weeks 13-25 −6.2 % −7.2 to −5.2 %" in text
+    assert "Weeks 0-3 +3.3 % +2.2 to +4.5 % → Weeks 13-25 −6.2 % −7.4 to −5.1 %" in text
     assert "The same 40 000 matured units in both windows" in text
     assert "Late minus early is −9.2 % (−10.5 to −7.9 %)" in text
     assert "Sales too, confirmed" in text
@@ -101,7 +101,7 @@ def test_metrics_stand_in_their_groups_with_means_and_intervals(client: Client) 
     text = page(client, cards.honeymoon())
     order = [text.index(f" {title} ") for title in ("Primary", "Guardrail", "Secondary", "Diagnostic")]
     assert order == sorted(order)
-    assert "Lines short term 15.7 19 911 units 16.2 20 089 units ↑ +3.3 % (better) +2.3 to +4.3 %" in text
+    assert "Lines short term 15.7 19 911 units 16.2 20 089 units ↑ +3.3 % (better) +2.2 to +4.5 %" in text
     assert "Head share lower is better margin 5.0 %" in text
     assert "↑ +2.6 % (worse, within the margin)" in text
 
