@@ -58,8 +58,10 @@ def judged(plan: Plan) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def level(plan: Plan, metric: Metric, window: Window) -> Level:
-    """Return the level at which a metric's interval over a window is drawn."""
+def level(plan: Plan, metric: Metric, window: Window, segment: str | None = None) -> Level:
+    """Return the level at which a metric's interval over a window is drawn; in a segment nothing is decided."""
+    if segment is not None:
+        return Level(plan.decision.alpha, plan.decision.alpha)
     alpha, treatments = plan.decision.alpha, len(plan.treatments)
     pairs = judged(plan)
     if (metric.key, window.name) in pairs:
@@ -110,7 +112,7 @@ def claimed(row: EffectRow, means: Means, looks: Looks, plan: Plan, metric: Metr
     """Return an effect's row with the fields that hold over all looks, and a guardrail's verdict."""
     assert row.effect is not None
     assert row.effect_se is not None
-    at = level(plan, metric, window)
+    at = level(plan, metric, window, row.segment)
     low, high = critical(plan, looks, at.low), critical(plan, looks, at.high)
     p_value = min(1.0, repeated_p(plan, looks, row.effect / row.effect_se) * at.family)
     shown = replace(
@@ -127,7 +129,7 @@ def claimed(row: EffectRow, means: Means, looks: Looks, plan: Plan, metric: Metr
         sequential_lift_low=lift_below.low, sequential_lift_high=lift_above.high,
         reason=row.reason or lift_below.reason or lift_above.reason,
     )  # fmt: skip
-    if not is_deciding_guardrail(metric, window):
+    if row.segment is not None or not is_deciding_guardrail(metric, window):
         return shown
     return replace(shown, verdict=verdict(metric, shown.sequential_lift_low, shown.sequential_lift_high))
 

@@ -17,7 +17,6 @@ from analysis.plan import Metric, Window
 from analysis.results import Comparison
 from analysis.triangle import Triangle
 
-
 #: A logarithmic interval wider than this says nothing: the treatment's mean cannot be told from zero.
 WIDEST_LOG = 50.0
 

@@ -12,6 +12,7 @@ from analysis.recommendation import Evidence, recommend
 from analysis.results import EffectRow, Scorecard
 from analysis.reversal import reversals
 from analysis.rollback import rollback
+from analysis.segments import heterogeneity
 from analysis.trajectory import trajectory, unread
 from analysis.triangle import Triangle
 
@@ -38,6 +39,7 @@ def judge(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> Scorecard:
     plan, as_of, data = triangle.plan, triangle.as_of, triangle.data
     pairs = [(metric, variant.key) for metric in plan.estimated_metrics for variant in plan.treatments]
     found = [row for metric, variant in pairs for row in effects(triangle, of_metric[metric.key], metric, variant)]
+    found += in_segments(triangle, of_metric)
     effect_rows = claims.adjust_secondary(found, plan.decision.alpha)
     flags = [reversals(triangle, of_metric, variant.key) for variant in plan.treatments]
     card = Scorecard(
@@ -55,6 +57,7 @@ def judge(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> Scorecard:
         trajectory=(),
         reversals=tuple(row for of_a_metric in zip(*(rows for rows, _ in flags), strict=True) for row in of_a_metric),
         conflicts=tuple(row for _, rows in flags for row in rows),
+        heterogeneity=heterogeneity(triangle, of_metric),
         oec=oec(triangle),
         rollback=tuple(rollback(triangle, of_metric, effect_rows)),
     )
@@ -73,10 +76,13 @@ def _evidence(card: Scorecard, variant: str) -> Evidence:
     )  # fmt: skip
 
 
-def effects(whole: Triangle, triangle: Triangle, metric: Metric, variant: str) -> Iterator[EffectRow]:
+def effects(
+    whole: Triangle, triangle: Triangle, metric: Metric, variant: str, segment: str | None = None
+) -> Iterator[EffectRow]:
     """Yield the effect of a treatment on a metric in each window, on all units of the cohorts mature for it.
 
-    ``triangle`` is the metric's own; ``whole`` has the plan with all metrics, which share alpha.
+    ``triangle`` is the metric's own, of one segment if that is named; ``whole`` has the plan with all metrics, which
+    share alpha.
     """
     plan = whole.plan
     for window in plan.windows:
@@ -86,8 +92,19 @@ def effects(whole: Triangle, triangle: Triangle, metric: Metric, variant: str) -
         row = EffectRow(
             **vars(shown), metric=metric.key, role=metric.role, term=metric.term, variant=variant,
             window=window.name, start_week=window.start_week, end_week=window.end_week, margin=metric.margin,
-            readable_from=windows.fully_readable(plan, window.end_week),
+            readable_from=windows.fully_readable(plan, window.end_week), segment=segment,
         )  # fmt: skip
         if means is not None and row.state == "ok":
             row = claims.claimed(row, means, claims.looks(triangle, variant, cohorts), plan, metric, window)
         yield row
+
+
+def in_segments(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> list[EffectRow]:
+    """Return the effects within each value of the declared segments."""
+    rows: list[EffectRow] = []
+    for metric in triangle.plan.estimated_metrics:
+        for segment in triangle.segments:
+            part = of_metric[metric.key].of_segment(segment)
+            for variant in triangle.plan.treatments:
+                rows += effects(triangle, part, metric, variant.key, segment)
+    return rows

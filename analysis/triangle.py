@@ -29,11 +29,16 @@ EXCLUSIONS = (
 
 
 class Cell(NamedTuple):
-    """A cell of the triangle. ``crossed_week`` is the week from start_date in which its units met a second variant."""
+    """A cell of the triangle. ``crossed_week`` is the week from start_date in which its units met a second variant.
+
+    ``segment`` is ``column=value`` where the cell holds the units of one value of a segment only; the same units are in
+    the cell without a segment too.
+    """
 
     variant: str
     cohort: int
     crossed_week: int | None = None
+    segment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,8 @@ class Triangle:
         """Moments by (variant, cohort) of the units that count as of ``as_of``."""
         end = windows.read_until(self.plan, self.as_of)
         parts: dict[tuple[str, int], list[Moments]] = {}
-        for cell in sorted(self.cells, key=lambda cell: (cell.variant, cell.cohort, str(cell.crossed_week))):
+        whole = (cell for cell in self.cells if cell.segment is None)
+        for cell in sorted(whole, key=lambda cell: (cell.variant, cell.cohort, str(cell.crossed_week))):
             week = cell.crossed_week
             if week is None or self.plan.start_date + timedelta(days=7 * week) >= end:
                 parts.setdefault((cell.variant, cell.cohort), []).append(self.cells[cell])
@@ -165,12 +171,21 @@ class Triangle:
         part = self._counted.get((variant, cohort))
         return part.n if part is not None else 0
 
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """The segments that cells are kept for, as ``column=value``, in order."""
+        return tuple(sorted({cell.segment for cell in self.cells if cell.segment is not None}))
+
+    def of_segment(self, segment: str) -> "Triangle":
+        """Return the triangle of the units of one segment alone; counts of rows and exclusions are those of all."""
+        cells = {cell._replace(segment=None): part for cell, part in self.cells.items() if cell.segment == segment}
+        return replace(self, cells=cells)
+
     def of_metric(self, metric: Metric) -> "Triangle":
         """Return the triangle of one metric's series alone: all that its own estimates need, in small matrices."""
         columns = self.layout.positions(metric.series)
-        plan = replace(self.plan, metrics=(metric,))
         cells = {cell: part.pick(columns) for cell, part in self.cells.items()}
-        return Triangle(plan, self.as_of, cells, self.tallies, self.facts, self.first_fact)
+        return replace(self, plan=replace(self.plan, metrics=(metric,)), cells=cells)
 
     @cached_property
     def _total(self) -> Tally:

@@ -48,7 +48,7 @@ _ALL_LOOKS = (
     "Intervals hold over all planned looks, so they may be read every week. Primary metrics share one alpha. Better "
     "and worse are claims, unclear is none."
 )
-_ACTIONS = {
+ACTIONS = {
     "launch": "LAUNCH", "launch_with_holdback": "LAUNCH WITH HOLDBACK", "keep_running": "KEEP RUNNING",
     "stop": "STOP", "roll_back": "ROLL BACK",
 }  # fmt: skip
@@ -70,7 +70,12 @@ def render(scorecard: Scorecard, *, width: int = DEFAULT_WIDTH, terminal: bool =
         console.print(block)
     lines = (line.rstrip() for line in out.getvalue().splitlines())
     text = "\n".join(lines) + "\n"
-    return text if terminal else text.translate(_ASCII)
+    return text if terminal else plain(text)
+
+
+def plain(text: str) -> str:
+    """Return text in ASCII, for output that is not a terminal."""
+    return text.translate(_ASCII)
 
 
 def printable(text: str) -> str:
@@ -137,7 +142,7 @@ def _advice(scorecard: Scorecard) -> Iterator[Text]:
     for row in scorecard.recommendations:
         whom = f" for {row.variant}" if len(scorecard.recommendations) > 1 else ""
         style = {"roll_back": "bold red", "stop": "bold red", "keep_running": "bold"}.get(row.action, "bold green")
-        yield Text(f"Recommendation{whom}: {_ACTIONS[row.action]}", style=style)
+        yield Text(f"Recommendation{whom}: {ACTIONS[row.action]}", style=style)
         yield from (Text(f"  - {printable(reason)}") for reason in row.reasons)
         if row.changes_on is not None:
             yield Text(f"  New data can change this from {formatting.day(row.changes_on)} on.")

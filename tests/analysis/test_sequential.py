@@ -234,7 +234,7 @@ def test_the_p_value_inverts_the_interval_and_is_one_over_the_mixture_likelihood
     critical = sequential.anytime_critical(3000, 0.05, 1000)
     assert sequential.anytime_p(critical, 3000, 1000) == pytest.approx(0.05)
     values, tolerance = expected("msprt_equiv")
-    # V = .001 is the variance of the difference at n units, tau^2 = .008211968 that of the mixture: n rho^2 = tau^2 / V.
+    # V = .001 is the variance of the difference, tau^2 = .008211968 that of the mixture: n rho^2 = tau^2 / V.
     n = 8.211967618  # with planned units of 1, n rho^2 is 8.211968 n: so n = 1
     assert pytest.approx(n, rel=1e-6) == 8.211968 * 1
     assert sequential.anytime_p(0.12 / math.sqrt(0.001), 1, 1) == pytest.approx(values["p"], abs=10 * tolerance)

@@ -45,7 +45,7 @@ def test_analyze_prints_a_plain_table_and_nothing_else(path: Path) -> None:
     assert done.out.isascii()
     assert "\x1b" not in done.out
     assert done.out.startswith("A small experiment (small)\nAs of 2024-02-26, look 8 of 8.")
-    assert done.out.endswith("does not correct for that.\n")
+    assert done.out.endswith("Better and worse are claims, unclear is none.\n")
     assert max(len(line) for line in done.out.splitlines()) <= 100
 
 
