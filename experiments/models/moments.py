@@ -74,6 +74,7 @@ class MomentsCell(models.Model):
     variant = models.CharField(max_length=63)
     cohort = models.PositiveIntegerField()
     crossed_week = models.IntegerField(null=True)
+    segment = models.TextField(null=True)  # noqa: DJ001 - null is all units, as in the cell
     n = models.BigIntegerField()
     columns = models.PositiveIntegerField()
     shift = models.BinaryField()
@@ -84,7 +85,7 @@ class MomentsCell(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["triangle", "variant", "cohort", "crossed_week"],
+                fields=["triangle", "variant", "cohort", "crossed_week", "segment"],
                 nulls_distinct=False,
                 name="moments_cell_is_unique",
             ),
@@ -98,13 +99,13 @@ class MomentsCell(models.Model):
     def of(cls, triangle: CurrentTriangle, cell: Cell, moments: Moments) -> Self:
         return cls(
             triangle=triangle, variant=cell.variant, cohort=cell.cohort, crossed_week=cell.crossed_week,
-            n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift), sums=pack_array(moments.sums),
+            segment=cell.segment, n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift), sums=pack_array(moments.sums),
             products=pack_symmetric(moments.products),
         )  # fmt: skip
 
     @property
     def cell(self) -> Cell:
-        return Cell(self.variant, self.cohort, self.crossed_week)
+        return Cell(self.variant, self.cohort, self.crossed_week, self.segment)
 
     @property
     def moments(self) -> Moments:

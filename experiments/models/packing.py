@@ -83,11 +83,11 @@ def _cells(rows: list[list[Any]], body: memoryview) -> dict[Cell, Moments]:
     if size * len(rows) != len(body) or size != 8 * (2 * columns + columns * (columns + 1) // 2):
         raise ValueError("these bytes are cut short")
     cells = {}
-    for number, (variant, cohort, crossed_week, n) in enumerate(rows):
+    for number, (*cell, n) in enumerate(rows):
         part = body[number * size : (number + 1) * size]
         shift, sums = unpack_array(part[: 8 * columns]), unpack_array(part[8 * columns : 16 * columns])
         products = unpack_symmetric(part[16 * columns :], columns)
-        cells[Cell(variant, cohort, crossed_week)] = Moments(n, sums, products, shift)
+        cells[Cell(*cell)] = Moments(n, sums, products, shift)
     return cells
 
 
