@@ -52,7 +52,7 @@ def judge(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> Scorecard:
         fact_rows=data.rows,
         units={variant.key: triangle.units(variant.key) for variant in plan.variants},
         excluded=triangle.excluded,
-        checks=tuple(checks(triangle)),
+        checks=tuple(checks(triangle, of_metric)),
         effects=effect_rows,
         trajectory=(),
         reversals=tuple(row for of_a_metric in zip(*(rows for rows, _ in flags), strict=True) for row in of_a_metric),

@@ -53,7 +53,7 @@ def trajectory(triangle: Triangle, metric: Metric, variant: str) -> Iterator[Tra
     """
     yield from _rows(triangle, metric, variant, "weekly", weekly_steps(triangle))
     yield from _rows(triangle, metric, variant, "cumulative", _cumulative_steps(triangle))
-    yield from _rows(by_calendar(triangle), metric, variant, "calendar", _calendar_steps(triangle))
+    yield from _rows(by_calendar(triangle), metric, variant, "calendar", calendar_steps(triangle))
 
 
 def weekly_steps(triangle: Triangle) -> list[Step]:
@@ -72,7 +72,7 @@ def _steps(triangle: Triangle, spans: Sequence[Window]) -> list[Step]:
     ]
 
 
-def _calendar_steps(triangle: Triangle) -> list[Step]:
+def calendar_steps(triangle: Triangle) -> list[Step]:
     """A step for each calendar week from start_date: the cohorts that were then followed, each in its own week."""
     plan, as_of = triangle.plan, triangle.as_of
     lived = {cohort: windows.mature_weeks(plan, cohort, as_of) for cohort in range(plan.enrollment_weeks)}

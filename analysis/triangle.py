@@ -105,6 +105,8 @@ class Triangle:
         tallies: counts by calendar week from start_date.
         facts: fact rows of exposed units by week of the fact and of the unit's exposure.
         first_fact: day of the first fact row, None without facts.
+        left: counted units that have left, by variant and calendar week from start_date in which they did; None where
+            the source does not know.
     """
 
     plan: Plan
@@ -113,6 +115,7 @@ class Triangle:
     tallies: Mapping[int, Tally]
     facts: Mapping[FactWeek, FactCount]
     first_fact: date | None
+    left: Mapping[tuple[str, int], int] | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -133,7 +136,8 @@ class Triangle:
         tallies = {number: tally for number, tally in self.tallies.items() if number < week}
         facts = {key: count for key, count in self.facts.items() if max(key) < week}
         first = self.first_fact if self.first_fact and self.first_fact < end else None
-        return Triangle(self.plan, as_of, cells, tallies, facts, first)
+        left = None if self.left is None else {key: n for key, n in self.left.items() if key[1] < week}
+        return Triangle(self.plan, as_of, cells, tallies, facts, first, left)
 
     @cached_property
     def _counted(self) -> dict[tuple[str, int], Moments]:
@@ -212,6 +216,7 @@ def combine(parts: Sequence[Triangle]) -> Triangle:
     cells: dict[Cell, list[Moments]] = {}
     tallies: dict[int, Tally] = {}
     facts: dict[FactWeek, FactCount] = {}
+    left: dict[tuple[str, int], int] | None = None
     for part in parts:
         for cell, moments in part.cells.items():
             cells.setdefault(cell, []).append(moments)
@@ -219,6 +224,10 @@ def combine(parts: Sequence[Triangle]) -> Triangle:
             tallies[week] = tallies.get(week, Tally()) + tally
         for key, count in part.facts.items():
             facts[key] = facts.get(key, FactCount(0, 0)).plus(count)
+        if part.left is not None:
+            left = left or {}
+            for who, n in part.left.items():
+                left[who] = left.get(who, 0) + n
     days = [part.first_fact for part in parts if part.first_fact is not None]
     merged = {cell: merge(found, first.layout.columns) for cell, found in cells.items()}
-    return Triangle(first.plan, first.as_of, merged, tallies, facts, min(days, default=None))
+    return Triangle(first.plan, first.as_of, merged, tallies, facts, min(days, default=None), left)

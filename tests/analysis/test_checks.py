@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from analysis.checks import checks, freshness, srm
+from analysis.checks import BLOCKING, checks, freshness, srm
 from analysis.moments import Layout
 from analysis.plan import Plan
 from analysis.results import CheckRow
@@ -148,4 +148,11 @@ def test_without_facts_freshness_is_unknown() -> None:
 
 def test_all_checks_are_made() -> None:
     plan: Plan = make_plan()
-    assert [row.check for row in checks(triangle_of(plan, {}))] == ["srm", "freshness"]
+    triangle = triangle_of(plan, {})
+    own = {metric.key: triangle.of_metric(metric) for metric in plan.estimated_metrics}
+    rows = list(checks(triangle, own))
+    assert [row.check for row in rows] == [
+        "srm", "srm_sequential", "srm_cohort", "attrition", "pre_period_balance", "telemetry_gap", "jump", "freshness",
+    ]  # fmt: skip
+    assert all(row.detail for row in rows)
+    assert set(BLOCKING) < {row.check for row in rows}
