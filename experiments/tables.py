@@ -32,7 +32,10 @@ _STYLES = {
 }  # fmt: skip
 _STATES = ("confirmed", "turned", "warning", "fading", "immature", "none")
 _GRAVE = ("confirmed", "turned", "warning")
-_CHECKS = {"srm": "sample ratio"}
+_CHECKS = {
+    "srm": "sample ratio", "srm_sequential": "sample ratio read weekly", "srm_cohort": "sample ratio by cohort",
+    "pre_period_balance": "balance before exposure", "telemetry_gap": "gaps in the data", "jump": "one-week leaps",
+}  # fmt: skip
 _EXCLUDED = {
     "exposed_before_start": "units exposed before start",
     "exposed_after_enrollment": "units exposed after enrollment",

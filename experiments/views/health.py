@@ -12,6 +12,19 @@ MARKS: dict[HealthState, str] = {"ok": "✓", "alarm": "!", "unknown": "?", "inf
 #: What a check is called when it is fine, when it alarms and when it cannot be known.
 CHECKS = {
     "srm": ("Units split as designed", "Units are not split as designed", "Split of units not known"),
+    "srm_sequential": (
+        "Split holds, read weekly",
+        "Units are not split as designed (read weekly)",
+        "Weekly split not known",
+    ),
+    "srm_cohort": (
+        "Split holds in each cohort",
+        "A cohort is not split as designed",
+        "Split by cohort not known",
+    ),
+    "pre_period_balance": ("Alike before exposure", "Not alike before exposure", "Balance not known"),
+    "telemetry_gap": ("No gaps in the data", "Data are missing for whole weeks", "Gaps not known"),
+    "jump": ("No one-week leaps", "A lift leaps for one week", "Leaps not known"),
     "attrition": ("Attrition alike", "Attrition differs between variants", "Attrition not known"),
     "freshness": ("Data are fresh", "Data are late", "Freshness not known"),
 }
