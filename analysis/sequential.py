@@ -9,13 +9,13 @@ in other ways: ``rolling_*`` take any correlation (Genz 1992, Journal of Computa
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import optimize, special
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator, PPoly
 from scipy.stats import qmc
 
 from analysis.moments import Array
@@ -27,10 +27,13 @@ LEAST_SPENT = 1e-11
 #: The smallest p value that is told from zero: a smaller alpha spends nothing.
 LEAST_P = 1e-11
 
-#: Nodes of the quadrature per standard deviation of an increment, and the least of them. Integrands are smooth:
-#: boundaries are then right to 1e-6 for up to 52 looks.
-_NODES_A_DEVIATION = 4.0
-_LEAST_NODES = 48
+#: Looks whose information differs by less than this part are one look: their statistics correlate above .9995, and
+#: quadrature over an increment that narrow would take thousands of nodes.
+SAME_INFORMATION = 1e-3
+
+#: Nodes of the quadrature per standard deviation of an increment: boundaries are right to 1e-6 for up to 52 looks.
+_NODES_A_DEVIATION = 2.5
+_PANEL, _PANEL_WEIGHTS = leggauss(16)
 
 #: Beyond this many standard deviations the density of an estimate is nothing.
 _FARTHEST = 9.0
@@ -38,8 +41,8 @@ _FARTHEST = 9.0
 #: A critical value that moves less than this is found.
 _ARRIVED = 1e-9
 
-#: Alphas for which boundaries are tabled to invert them.
-_TABLE = (*np.logspace(-11, -3, 17), 0.0025, 0.005, 0.01, *np.linspace(0.02, 0.98, 17), 0.999)
+#: Alphas for which boundaries are tabled to invert them: evenly spaced on the normal scale, where the curve is smooth.
+_TABLE = (LEAST_P, *(2 * special.ndtr(np.linspace(special.ndtri(LEAST_P / 2), -0.001, 61)[1:])).tolist())
 
 
 def spent(time: float, alpha: Array | float, spending: Spending) -> Array:
@@ -62,65 +65,81 @@ def boundaries(information: Sequence[float], times: Sequence[float], alpha: floa
     """Return the two-sided critical values of z at each look, shape (J,); infinite where nothing can be spent.
 
     Args:
-        information: shape (J,), never falling, on any scale: numbers of mature units. A look that adds none tests
-            nothing new.
+        information: shape (J,), never falling, on any scale: numbers of mature units. A look that adds none reads the
+            same estimate again, with all that may be spent by then.
         times: shape (J,), spending times in (0, 1]; they need not be the information fractions.
     """
-    looks = range(1, len(information) + 1)
-    states = [_walked(tuple(information[:look]), tuple(times[:look]), (alpha,), spending) for look in looks]
-    return np.array([float(state.critical[0]) for state in states])
+    looks = [(tuple(information[:look]), tuple(times[:look])) for look in range(1, len(information) + 1)]
+    return np.array([float(_walked(*seen, (alpha,), spending).critical[0]) for seen in looks])
 
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """Where paths stand that have not crossed yet, for A alphas at once.
+    """Where paths stand at a look, for A alphas at once.
 
     Attributes:
-        critical: shape (A,), the boundaries of the newest look.
+        critical: shape (A,), the boundaries of this look.
         used: shape (A,), alpha spent so far.
-        information: of the newest look that tested something.
-        nodes, mass: shape (A, G): scores (z times root of information) at quadrature nodes and their probabilities.
+        information: of this look; 0 before the first.
+        deviation: standard deviation of the score's increment since the look before.
+        nodes, mass: shape (A, G): absolute scores (|z| times root of information) at the look before, and the
+            probabilities of standing there and not having crossed. Both sides are alike, so one is enough.
     """
 
     critical: Array
     used: Array
     information: float
+    deviation: float
     nodes: Array
     mass: Array
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _walked(
     information: tuple[float, ...], times: tuple[float, ...], alphas: tuple[float, ...], spending: Spending
 ) -> _Walk:
     """Walk to the last look; the walk to the one before it is kept, so a sequence costs each look once."""
-    if not information:
-        size = len(alphas)
-        return _Walk(np.full(size, np.inf), np.zeros(size), 0.0, np.zeros((size, 1)), np.ones((size, 1)))
+    if len(information) > 1 and information[-1] - information[-2] < SAME_INFORMATION * information[-1]:
+        return _walked((*information[:-2], information[-1]), (*times[:-2], times[-1]), alphas, spending)
+    if not information or information[-1] <= 0:
+        none = np.zeros((len(alphas), 1))
+        return _Walk(np.full(len(alphas), np.inf), none[:, 0], 0.0, 0.0, none, np.ones_like(none))
     before = _walked(information[:-1], times[:-1], alphas, spending)
-    units = information[-1]
-    if units <= before.information:
-        return replace(before, critical=np.full(len(alphas), np.inf))
+    root, deviation = math.sqrt(information[-1]), math.sqrt(information[-1] - before.information)
+    nodes, mass = _remaining(before, deviation)
     step = np.maximum(spent(times[-1], np.array(alphas), spending) - before.used, 0.0)
-    deviation, root = math.sqrt(units - before.information), math.sqrt(units)
 
     def beyond(c: Array) -> tuple[Array, Array]:
-        above, below = ((sign * before.nodes - c[:, None] * root) / deviation for sign in (1, -1))
-        tail = (before.mass * (special.ndtr(above) + special.ndtr(below))).sum(axis=1)
-        slope = (before.mass * (_density(above) + _density(below))).sum(axis=1) * root / deviation
+        above, below = ((sign * nodes - c[:, None] * root) / deviation for sign in (1, -1))
+        tail = (mass * (special.ndtr(above) + special.ndtr(below))).sum(axis=1)
+        slope = (mass * (_density(above) + _density(below))).sum(axis=1) * root / deviation
         return tail, slope
 
     critical = _solve(beyond, step, two_sided=True)
     used = before.used + np.where(np.isfinite(critical), step, 0.0)
-    edge = np.minimum(critical, _FARTHEST) * root
-    points, weights = leggauss(_nodes(float(edge.max()), deviation))
-    nodes = edge[:, None] * points
-    density = _density((nodes[:, :, None] - before.nodes[:, None, :]) / deviation) @ before.mass[:, :, None]
-    return _Walk(critical, used, units, nodes, density[:, :, 0] / deviation * weights * edge[:, None])
+    return _Walk(critical, used, information[-1], deviation, nodes, mass)
 
 
-def _nodes(edge: float, deviation: float) -> int:
-    return max(_LEAST_NODES, math.ceil(_NODES_A_DEVIATION * 2 * edge / deviation))
+def _remaining(walk: _Walk, next_deviation: float) -> tuple[Array, Array]:
+    """Return nodes and mass, shape (A, G), of paths that go on after a look, close enough for the next increment."""
+    if walk.information == 0:
+        return walk.nodes, walk.mass
+    edge = np.minimum(walk.critical, _FARTHEST) * math.sqrt(walk.information)
+    points, weights = _quadrature(float(edge.max()) / min(walk.deviation, next_deviation))
+    fresh = edge[:, None] * points
+    # One alpha at a time: all at once would be large arrays when an increment is narrow.
+    mass = [
+        (_density((x[:, None] - old) / walk.deviation) + _density((x[:, None] + old) / walk.deviation)) @ at
+        for x, old, at in zip(fresh, walk.nodes, walk.mass, strict=True)
+    ]
+    return fresh, np.array(mass) / walk.deviation * weights * edge[:, None]
+
+
+def _quadrature(deviations: float) -> tuple[Array, Array]:
+    """Return nodes and weights on [0, 1], for an interval that many standard deviations long: Gauss in panels."""
+    panels = max(2, math.ceil(_NODES_A_DEVIATION * deviations / len(_PANEL)))
+    points = (np.arange(panels)[:, None] + (1 + _PANEL) / 2) / panels
+    return points.ravel(), np.tile(_PANEL_WEIGHTS / (2 * panels), panels)
 
 
 def _density(x: Array) -> Array:
@@ -141,7 +160,7 @@ def _solve(beyond: Callable[[Array], tuple[Array, Array]], step: Array, *, two_s
         tail, slope = beyond(c)
         more = tail > wanted
         low, high = np.where(more, c, low), np.where(more, high, c)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             moved = c + np.log(tail / wanted) * tail / slope
         arrived = np.abs(moved - c) < _ARRIVED
         inside = np.isfinite(moved) & (moved > low) & (moved < high)
@@ -154,9 +173,10 @@ def _solve(beyond: Callable[[Array], tuple[Array, Array]], step: Array, *, two_s
 def repeated_p(z: float, information: Sequence[float], times: Sequence[float], spending: Spending) -> float:
     """Return the smallest two-sided alpha at which the last look is significant (Jennison & Turnbull 1989).
 
-    It is below alpha where |z| is beyond ``boundaries(...)[-1]`` at alpha, to a relative 1e-4; at least 1e-11.
+    It is below alpha where |z| is beyond ``boundaries(...)[-1]`` at alpha: to a relative 1e-5 for alpha up to .5 and
+    |z| up to 5, to 2e-3 up to 6; further out only its size is right. At least 1e-11, and 1 where nothing can be spent.
     """
-    if len(times) == 1 and times[0] >= 1:
+    if len(times) == 1 and times[0] >= 1 and information[0] > 0:
         return max(LEAST_P, float(2 * special.ndtr(-abs(z))))
     curve = _last_critical(tuple(information), tuple(times), spending)
     if curve is None or abs(z) <= curve.x[0]:
@@ -165,16 +185,20 @@ def repeated_p(z: float, information: Sequence[float], times: Sequence[float], s
 
 
 @lru_cache(maxsize=512)
-def _last_critical(
-    information: tuple[float, ...], times: tuple[float, ...], spending: Spending
-) -> PchipInterpolator | None:
+def _last_critical(information: tuple[float, ...], times: tuple[float, ...], spending: Spending) -> PPoly | None:
     """The last look's critical value against alpha, on the normal scale, where the curve is nearly straight."""
     last = _walked(information, times, _TABLE, spending).critical
-    # Where alpha is nearly 1 the boundary is nearly 0, and where a look spends nothing there is none.
+    # Small alphas spend nothing at an early look and have no boundary there.
     known = np.flatnonzero(np.isfinite(last))[::-1]
+    # Near the smallest alphas the step to spend is of the size of rounding, and a boundary may fall back a little.
+    known = known[np.diff(np.maximum.accumulate(last[known]), prepend=-math.inf) > 0]
     if len(known) < 2:
         return None
-    return PchipInterpolator(last[known], special.ndtri(np.array(_TABLE)[known] / 2))
+    x, y = last[known], special.ndtri(np.array(_TABLE)[known] / 2)
+    secants = np.diff(y) / np.diff(x)
+    # Slopes of at most thrice the secants keep the curve falling (Fritsch & Carlson 1980) where boundaries begin.
+    steepest = 3 * np.maximum(np.append(secants, secants[-1]), np.insert(secants, 0, secants[0]))
+    return CubicHermiteSpline(x, y, np.clip(CubicSpline(x, y)(x, 1), steepest, 0.0))
 
 
 def rolling_boundaries(correlation: Array, cumulative: Array) -> Array:
@@ -185,9 +209,18 @@ def rolling_boundaries(correlation: Array, cumulative: Array) -> Array:
     return _rolling(correlation, np.asarray(cumulative, dtype=float)[:, None])[:, 0]
 
 
-#: Quasi-random paths; the crossing probability of each is exact given its past, so few are enough.
+#: Quasi-random paths, and the most looks there are numbers for: two years of weeks and more. All are made at once, so
+#: what is known of a look does not change when another is added.
 _PATHS = 1024
+_MOST_LOOKS = 128
 _SEED = 20240102
+
+#: Scores are drawn, and paths doubled or dropped before each look, so that they are denser by exp(tilt z) where they
+#: cross: without it twenty of a thousand paths would decide. The tilt is this part of a single look's boundary.
+_TILT = 0.5
+
+#: A score that its past leaves with a smaller standard deviation repeats what is known.
+_NOTHING_NEW = 1e-4
 
 #: Total budgets for which rolling boundaries are tabled to invert them.
 _BUDGETS = np.array([1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 0.004, 0.0125, 0.04, 0.12, 0.35, 0.8])
@@ -200,13 +233,22 @@ def rolling_p(z: Array, correlation: Array, times: Array) -> Array:
     """
     found = np.ones(len(z))
     found[0] = min(1.0, float(special.ndtr(-z[0])) / times[0])
-    critical = _rolling(correlation, np.outer(times, _BUDGETS)) if len(z) > 1 else np.zeros((1, 0))
+    critical = _rolling_table(correlation.tobytes(), np.asarray(times, dtype=float).tobytes())
     for look, score in enumerate(z[1:], start=1):
         known = np.isfinite(critical[look])
         if known.sum() > 1 and score > critical[look][known][-1]:
             curve = PchipInterpolator(critical[look][known][::-1], special.ndtri(_BUDGETS[known])[::-1])
             found[look] = max(LEAST_P, float(special.ndtr(curve(min(score, critical[look][known][0])))))
     return found
+
+
+@lru_cache(maxsize=128)
+def _rolling_table(correlation: bytes, times: bytes) -> Array:
+    """Boundaries by look and budget, shape (L, B), of float64 arrays given as bytes; falling with the budget."""
+    shares = np.frombuffer(times)
+    found = _rolling(np.frombuffer(correlation).reshape(len(shares), -1), np.outer(shares, _BUDGETS))
+    # Neighbors may have changed places by the noise of the paths.
+    return np.sort(found, axis=1)[:, ::-1]
 
 
 def _rolling(correlation: Array, cumulative: Array) -> Array:
@@ -216,26 +258,46 @@ def _rolling(correlation: Array, cumulative: Array) -> Array:
     and given that it has not crossed, with the probability of that as its weight (Genz 1992).
     """
     looks, budgets = cumulative.shape
-    factor = _cholesky(correlation)
-    uniform = _uniform(max(looks - 1, 1))
+    factor, uniform = _cholesky(correlation), _uniform()
     past = np.zeros((budgets, _PATHS, 0))
     weight = np.full((budgets, _PATHS), 1.0 / _PATHS)
     critical = np.full((looks, budgets), np.inf)
     used = np.zeros(budgets)
     for look in range(looks):
-        center, spread = past @ factor[look, :look], factor[look, look]
+        spread = factor[look, look]
         step = np.maximum(cumulative[look] - used, 0.0)
-        if spread > 1e-4:
+        if spread > _NOTHING_NEW:
+            tilt = -_TILT * special.ndtri(np.clip(cumulative[look], LEAST_P, 0.5))[:, None]
+            past, weight = _resampled(past, weight, past @ factor[look, :look], tilt)
+            center = past @ factor[look, :look]
             critical[look] = _solve(partial(_beyond, center, spread, weight), step, two_sided=False)
             used += np.where(np.isfinite(critical[look]), step, 0.0)
-            edge = special.ndtr((critical[look][:, None] - center) / spread)
-            drawn = special.ndtri(np.clip(uniform[:, min(look, uniform.shape[1] - 1)] * edge, 1e-300, 1 - 1e-16))
-            weight = weight * edge
+            shift = tilt * spread
+            edge = special.ndtr((critical[look][:, None] - center) / spread - shift)
+            drawn = shift + special.ndtri(np.clip(uniform[:, look] * edge, 1e-300, 1 - 1e-16))
+            weight = weight * edge * np.exp(shift * (shift / 2 - drawn))
         else:
             # Nothing new is seen at this look: the path goes on as its past says.
             drawn = np.zeros_like(weight)
         past = np.concatenate([past, drawn[:, :, None]], axis=2)
     return critical
+
+
+def _resampled(past: Array, weight: Array, center: Array, tilt: Array) -> tuple[Array, Array]:
+    """Return as many paths, denser by exp(tilt center) where the next score is expected to be high, and their weights.
+
+    Evenly spaced in the order of what is expected, so that the points stay quasi-random (Gerber & Chopin 2015,
+    Journal of the Royal Statistical Society B 77:509). Shapes (B, N, looks so far), (B, N), (B, N), (B, 1).
+    """
+    order = np.argsort(center, axis=1, kind="stable")
+    density = np.exp(tilt * np.take_along_axis(center, order, axis=1))
+    share = np.cumsum(np.take_along_axis(weight, order, axis=1) * density, axis=1)
+    total = share[:, -1:]
+    even = (np.arange(_PATHS) + 0.5) / _PATHS
+    chosen = np.array([np.searchsorted(row, even) for row in share / total])
+    kept = np.take_along_axis(order, chosen, axis=1)
+    fresh = total / _PATHS / np.take_along_axis(density, chosen, axis=1)
+    return np.take_along_axis(past, kept[:, :, None], axis=1), fresh
 
 
 def _beyond(center: Array, spread: float, weight: Array, c: Array) -> tuple[Array, Array]:
@@ -251,24 +313,32 @@ def _cholesky(correlation: Array) -> Array:
     for row in range(size):
         for column in range(row):
             rest = correlation[row, column] - factor[row, :column] @ factor[column, :column]
-            factor[row, column] = rest / factor[column, column] if factor[column, column] > 1e-4 else 0.0
+            factor[row, column] = rest / factor[column, column] if factor[column, column] > _NOTHING_NEW else 0.0
         factor[row, row] = math.sqrt(max(correlation[row, row] - factor[row, :row] @ factor[row, :row], 0.0))
     return factor
 
 
-@lru_cache(maxsize=64)
-def _uniform(size: int) -> Array:
-    points: Array = qmc.Sobol(size, rng=np.random.default_rng(_SEED)).random(_PATHS)
+@lru_cache(maxsize=1)
+def _uniform() -> Array:
+    points: Array = qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
     return points
 
 
 def anytime_critical(units: float, alpha: float, planned_units: float) -> float:
     """Return c such that estimate +- c se holds at every moment: an asymptotic confidence sequence.
 
-    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2021 (arXiv 2103.06476), tightest at ``planned_units``.
+    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2021 (arXiv 2103.06476), tightest at ``planned_units``; infinite at 0.
     """
-    scaled = units * _rho_squared(alpha, planned_units)
-    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
+    return _multiplier(units * _rho_squared(alpha, planned_units), alpha) if units > 0 else math.inf
+
+
+def anytime_p(z: float, units: float, planned_units: float, alpha: float = 0.05) -> float:
+    """Return the p value that may be read at every moment: one over the normal mixture likelihood ratio, at most 1.
+
+    The mixture's variance is tuned at ``alpha`` (Johari, Pekelis & Walsh 2015): given the alpha of an interval by
+    ``anytime_critical``, p is below alpha exactly where the interval leaves out zero.
+    """
+    return _mixture_p(z, units * _rho_squared(alpha, planned_units))
 
 
 def _rho_squared(alpha: float, planned_units: float) -> float:
@@ -276,14 +346,14 @@ def _rho_squared(alpha: float, planned_units: float) -> float:
     return (-float(special.lambertw(-(alpha**2) / math.e, k=-1).real) - 1) / planned_units
 
 
-def anytime_p(z: float, units: float, planned_units: float, alpha: float = 0.05) -> float:
-    """Return the p value that may be read at every moment: one over the normal mixture likelihood ratio, at most 1.
+def _multiplier(scaled: float, alpha: float) -> float:
+    """Half the width of the interval in standard errors; ``scaled`` is units times rho squared."""
+    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
 
-    The mixture's variance is tuned at ``alpha`` (Johari, Pekelis & Walsh 2015; the inverse of ``anytime_critical``).
-    """
-    scaled = units * _rho_squared(alpha, planned_units)
-    ratio = math.exp(min(700.0, scaled * z * z / (2 * (scaled + 1)))) / math.sqrt(scaled + 1)
-    return min(1.0, 1 / ratio)
+
+def _mixture_p(z: float, scaled: float) -> float:
+    """The inverse of ``_multiplier``."""
+    return min(1.0, math.sqrt(scaled + 1) * math.exp(-scaled * z * z / (2 * (scaled + 1))))
 
 
 def crossing_probability(
@@ -295,19 +365,30 @@ def crossing_probability(
     ``upper_only`` a path that crosses below first has stopped and does not count.
     """
     nodes, mass, before, total = np.zeros(1), np.ones(1), 0.0, 0.0
-    for c, units in zip(critical, information, strict=True):
+    looks = _distinct(critical, information)
+    for look, (c, units) in enumerate(looks):
         deviation = math.sqrt(units - before)
         center, edge = nodes + drift * (units - before), min(c, 40.0) * math.sqrt(units)
         total += float(mass @ special.ndtr((center - edge) / deviation))
         if not upper_only:
             total += float(mass @ special.ndtr((-edge - center) / deviation))
+        ahead = math.sqrt(looks[look + 1][1] - units) if look + 1 < len(looks) else deviation
         width = min(c, _FARTHEST + abs(drift) * math.sqrt(units)) * math.sqrt(units)
-        points, weights = leggauss(_nodes(width, deviation))
-        fresh = width * points
+        points, weights = _quadrature(2 * width / min(deviation, ahead))
+        fresh = width * (2 * points - 1)
         density = _density((fresh[:, None] - center) / deviation) @ mass
-        nodes, mass = fresh, density / deviation * weights * width
+        nodes, mass = fresh, density / deviation * weights * 2 * width
         before = units
     return total
+
+
+def _distinct(critical: Sequence[float], information: Sequence[float]) -> list[tuple[float, float]]:
+    """Critical values and information of looks that differ; of looks at the same units the lower value counts."""
+    looks: list[tuple[float, float]] = []
+    for c, units in zip(critical, information, strict=True):
+        same = bool(looks) and units - looks[-1][1] < SAME_INFORMATION * units
+        looks += [(min(c, looks.pop()[0]) if same else c, units)] * (units > 0)
+    return looks
 
 
 def inflation(critical: Sequence[float], information: Sequence[float], alpha: float, power: float) -> float:

@@ -5,6 +5,7 @@ sequential test may be read at any time. The one by cohort finds splits that cha
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 from scipy import special
@@ -26,18 +27,21 @@ CONCENTRATION = 10_000.0
 
 UNKNOWN_SPLIT = "designed split unknown: give every variant a weight"
 
+#: What to do about any of these alarms.
+ADVICE = "; find out where units are lost before reading on"
+
 
 def srm(triangle: Triangle) -> CheckRow:
     """Chi-square of the units per variant against the designed weights, as if read once."""
     counts, shares = _totals(triangle), _shares(triangle)
-    seen = " : ".join(f"{count:,}" for count in counts)
+    seen = _seen(counts)
     if shares is None:
         return CheckRow(check="srm", state="unknown", detail=f"{UNKNOWN_SPLIT} ({seen} units)")
     designed = _designed(triangle)
     p_value = chi_square(counts, shares)
     if p_value is None:
         return CheckRow(check="srm", state="unknown", detail=f"too few units to tell: {seen}, designed {designed}")
-    return CheckRow(check="srm", state=_state(p_value), p_value=p_value, detail=f"{seen} units, designed {designed}")
+    return _row("srm", p_value, f"{seen} units, designed {designed}")
 
 
 def srm_sequential(triangle: Triangle) -> CheckRow:
@@ -48,13 +52,15 @@ def srm_sequential(triangle: Triangle) -> CheckRow:
     blocks = _by_cohort(triangle)
     if not blocks.sum():
         return CheckRow(check="srm_sequential", state="unknown", detail="no units yet")
-    p_values = sequential_p(np.cumsum(blocks, axis=0), shares)
-    p_value = float(p_values[-1])
+    totals = np.cumsum(blocks, axis=0)
+    p_values = sequential_p(totals, shares)
+    p_value, designed = float(p_values[-1]), _designed(triangle)
     if p_value >= LEVEL:
-        return CheckRow(check="srm_sequential", state="ok", p_value=p_value, detail="may be read every week")
+        detail = f"{_seen(totals[-1])} units, designed {designed}: no mismatch, whenever and however often this is read"
+        return _row("srm_sequential", p_value, detail)
     week = int(np.argmax(p_values < LEVEL))
-    detail = f"not split as designed since enrollment week {week}; find out where units are lost before reading on"
-    return CheckRow(check="srm_sequential", state="alarm", p_value=p_value, detail=detail)
+    detail = f"not split as designed since enrollment week {week} ({_from(triangle, week)}): "
+    return _row("srm_sequential", p_value, f"{detail}{_seen(totals[week])} units by then, designed {designed}")
 
 
 def srm_cohort(triangle: Triangle) -> CheckRow:
@@ -63,14 +69,17 @@ def srm_cohort(triangle: Triangle) -> CheckRow:
     if shares is None:
         return CheckRow(check="srm_cohort", state="unknown", detail=UNKNOWN_SPLIT)
     blocks = _by_cohort(triangle)
-    adjusted = holm([chi_square(block, shares) for block in blocks])
-    known = [(value, cohort) for cohort, value in enumerate(adjusted) if value is not None]
+    p_values = [chi_square(block, shares) for block in blocks]
+    known = [(value, cohort) for cohort, value in enumerate(p_values) if value is not None]
     if not known:
         return CheckRow(check="srm_cohort", state="unknown", detail="too few units in every cohort to tell")
-    p_value, cohort = min(known)
-    seen = " : ".join(f"{int(count):,}" for count in blocks[cohort])
-    detail = f"furthest from the design: exposure cohort {cohort}, {seen}, designed {_designed(triangle)}"
-    return CheckRow(check="srm_cohort", state=_state(p_value), p_value=p_value, detail=detail)
+    # The smallest adjusted value is that of the smallest; others may equal it, and only this one tells the week.
+    cohort = min(known)[1]
+    p_value = holm(p_values)[cohort]
+    assert p_value is not None
+    week = f"enrollment week {cohort} ({_from(triangle, cohort)})"
+    seen = f"{_seen(blocks[cohort])} units, designed {_designed(triangle)}"
+    return _row("srm_cohort", p_value, f"furthest from the design: {week}, {seen}")
 
 
 def chi_square(counts: Sequence[float] | Array, shares: Array) -> float | None:
@@ -82,25 +91,41 @@ def chi_square(counts: Sequence[float] | Array, shares: Array) -> float | None:
     return float(special.chdtrc(len(found) - 1, float(((found - expected) ** 2 / expected).sum())))
 
 
-def sequential_p(cumulative: Array, shares: Array, concentration: Array | float = CONCENTRATION) -> Array:
+def sequential_p(cumulative: Array, shares: Array) -> Array:
     """Return the p value after each block, shape (blocks,), that may be read at any time.
 
-    One over the largest Bayes factor so far of "any split" against the designed one. Under "any split" the shares have
-    a Dirichlet prior about the design, so that cumulative counts n, shape (blocks, variants), have the factor
-    B(prior + n) / B(prior) / prod shares^n (Lindon & Malek 2022, "Anytime-valid inference for multinomial count data").
+    One over the largest Bayes factor so far (Lindon & Malek 2022, "Anytime-valid inference for multinomial count
+    data"): without a mismatch the chance that it ever falls below a level is at most that level.
     """
-    prior = np.broadcast_to(concentration * shares, shares.shape)
-    counts = np.asarray(cumulative, dtype=float)
-    factor = _log_beta(prior + counts) - _log_beta(prior) - counts @ np.log(shares)
+    factor = log_bayes_factor(cumulative, shares, CONCENTRATION * shares)
     return np.asarray(np.minimum.accumulate(np.exp(-np.maximum(factor, 0.0))))
+
+
+def log_bayes_factor(cumulative: Array, shares: Array, prior: Array) -> Array:
+    """Return the log Bayes factor of "any split" against the designed shares after each block, shape (blocks,).
+
+    Under "any split" the shares have a Dirichlet distribution with parameters ``prior``, so that cumulative counts n,
+    shape (blocks, variants), have the factor B(prior + n) / B(prior) / prod shares^n.
+    """
+    counts = np.asarray(cumulative, dtype=float)
+    return np.asarray(_log_beta(prior + counts) - _log_beta(prior) - counts @ np.log(shares))
 
 
 def _log_beta(x: Array) -> Array:
     return np.asarray(special.gammaln(x).sum(axis=-1) - special.gammaln(x.sum(axis=-1)))
 
 
-def _state(p_value: float) -> CheckState:
-    return "alarm" if p_value < LEVEL else "ok"
+def _row(check: str, p_value: float, detail: str) -> CheckRow:
+    state: CheckState = "alarm" if p_value < LEVEL else "ok"
+    return CheckRow(check=check, state=state, p_value=p_value, detail=detail + (ADVICE if state == "alarm" else ""))
+
+
+def _seen(counts: Sequence[int] | Array) -> str:
+    return " : ".join(f"{int(count):,}" for count in counts)
+
+
+def _from(triangle: Triangle, week: int) -> str:
+    return f"from {triangle.plan.start_date + timedelta(days=7 * week)}"
 
 
 def _totals(triangle: Triangle) -> list[int]:

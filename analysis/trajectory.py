@@ -52,7 +52,7 @@ def trajectory(triangle: Triangle, metric: Metric, variant: str) -> Iterator[Tra
     ``triangle`` may hold more than the metric's series; that of the metric alone is faster (``Triangle.of_metric``).
     """
     yield from _rows(triangle, metric, variant, "weekly", weekly_steps(triangle))
-    yield from _rows(triangle, metric, variant, "cumulative", _cumulative_steps(triangle))
+    yield from _rows(triangle, metric, variant, "cumulative", cumulative_steps(triangle))
     yield from _rows(by_calendar(triangle), metric, variant, "calendar", calendar_steps(triangle))
 
 
@@ -60,7 +60,7 @@ def weekly_steps(triangle: Triangle) -> list[Step]:
     return _steps(triangle, [Window("", week, week + 1) for week in range(triangle.plan.horizon_weeks)])
 
 
-def _cumulative_steps(triangle: Triangle) -> list[Step]:
+def cumulative_steps(triangle: Triangle) -> list[Step]:
     return _steps(triangle, [Window("", 0, week + 1) for week in range(triangle.plan.horizon_weeks)])
 
 

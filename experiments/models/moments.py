@@ -99,8 +99,8 @@ class MomentsCell(models.Model):
     def of(cls, triangle: CurrentTriangle, cell: Cell, moments: Moments) -> Self:
         return cls(
             triangle=triangle, variant=cell.variant, cohort=cell.cohort, crossed_week=cell.crossed_week,
-            segment=cell.segment, n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift), sums=pack_array(moments.sums),
-            products=pack_symmetric(moments.products),
+            segment=cell.segment, n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift),
+            sums=pack_array(moments.sums), products=pack_symmetric(moments.products),
         )  # fmt: skip
 
     @property

@@ -17,7 +17,8 @@ from experiments.sources.base import SourceProblem
 from experiments.sources.duckdb_tables import Table, literal, quoted
 from experiments.sources.exposures import Exposures, days_sql, week_sql
 
-_BATCH_ROWS = 500_000
+#: Small enough that a batch is scattered while it is still in the processor's cache.
+_BATCH_ROWS = 61_440
 
 #: Larger values are refused like infinities: their squares leave the range of numbers.
 LARGEST = 1e100
@@ -55,15 +56,14 @@ def tallies(
     """
     nulls = " + ".join(f"count(*) - count({quoted(column)})" for column in plan.columns) or "0"
     floats = [column for column in plan.columns if facts.is_float(column)]
-    broken = "".join(f", count(*) FILTER ({_unusable(quoted(column))})" for column in floats)
+    # One flag for all columns: a count by column costs as much again as reading them.
+    broken = " OR ".join(_unusable(quoted(column)) for column in floats) or "false"
     # Grouped by day, not by week: the cheapest key, and every day is seen once.
     days = connection.execute(
-        f"SELECT {day}, count(*), {nulls}{broken} FROM {facts.view} GROUP BY 1 ORDER BY 1"
+        f"SELECT {day}, count(*), {nulls}, bool_or({broken}) FROM {facts.view} GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    for position, column in enumerate(floats, start=3):
-        count = sum(row[position] for row in days)
-        if count:
-            raise _not_finite(connection, facts, column, count)
+    if any(row[3] for row in days):
+        raise _not_finite(connection, facts, floats)
     if plan.clock == "unit":
         _refuse_weekly(facts, [row[0] for row in days])
     end = windows.read_until(plan, as_of)
@@ -79,12 +79,17 @@ def _unusable(name: str) -> str:
     return f"NOT isfinite({name}) OR abs({name}) > {LARGEST:g}"
 
 
-def _not_finite(connection: duckdb.DuckDBPyConnection, facts: Table, column: str, count: int) -> SourceProblem:
-    name = quoted(column)
-    # Not a WHERE: DuckDB prunes by the file's statistics, which know nothing of NaN.
-    query = f"SELECT min({name}) FILTER ({_unusable(name)}) FROM {facts.view}"
-    example = connection.execute(query).fetchall()[0][0]
-    return facts.problem(column, f"{count:,} rows are not finite numbers below {LARGEST:g}, such as {example}")
+def _not_finite(connection: duckdb.DuckDBPyConnection, facts: Table, floats: Sequence[str]) -> SourceProblem:
+    """Say of the first column with unusable values how many there are; one column must have some."""
+    for column in floats:
+        name = quoted(column)
+        # Not a WHERE: DuckDB prunes by the file's statistics, which know nothing of NaN.
+        query = f"SELECT count(*) FILTER (unusable), min(value) FILTER (unusable) FROM (SELECT {name} AS value, "
+        query += f"{_unusable(name)} AS unusable FROM {facts.view})"
+        count, example = connection.execute(query).fetchall()[0]
+        if count:
+            return facts.problem(column, f"{count:,} rows are not finite numbers below {LARGEST:g}, such as {example}")
+    raise RuntimeError("values that are no finite numbers were seen, and are gone: the data changed while being read")
 
 
 def _refuse_weekly(facts: Table, days: Sequence[date]) -> None:
@@ -186,9 +191,16 @@ class _FactCodes:
         self.size = (max(0, last) + 1 - self.oldest) * self.exposure_weeks * 2
 
     def sql(self, pre_weeks: int) -> str:
-        """SQL of the code of a row with the columns row, week, exposed and since (weeks since exposure)."""
-        place = f"(week - {self.oldest}) * {self.exposure_weeks} + exposed + 1"
+        """SQL of the code of a row with the columns row, week, exposed and since (weeks since exposure).
+
+        ``week`` is counted from the oldest week, see ``week_sql``.
+        """
+        place = f"week * {self.exposure_weeks} + exposed + 1"
         return f"({place}) * 2 + CAST(row >= 0 AND since < {-pre_weeks} AS INTEGER)"
+
+    def week_sql(self, days: str) -> str:
+        """SQL of the weeks from the oldest one to a number of days from start_date."""
+        return f"(greatest({days} - {7 * self.oldest}, 0) // 7)"
 
     def counts(self, counted: NDArray[np.int64]) -> dict[FactWeek, FactCount]:
         found: dict[FactWeek, FactCount] = {}
@@ -229,7 +241,7 @@ def _joined(
         f"SELECT CASE WHEN row >= 0 AND since >= {-plan.pre_weeks} AND since < {plan.horizon_weeks} "
         f"THEN row::{size} * {wide} + {pre} + since ELSE -1 END, {codes.sql(plan.pre_weeks)}{shown} FROM ("
         f"SELECT u.row, u.week AS exposed, {since} AS since, "
-        f"greatest({week_sql('f.day')}, {_oldest_week(plan)}) AS week{shown} "
+        f"{codes.week_sql('f.day')} AS week{shown} "
         f"FROM (SELECT {quoted(unit)} AS unit, {days_sql(day, plan)} AS day{values} FROM facts WHERE {day} < {end}) f "
         "JOIN units u ON f.unit = u.unit)"
     )

@@ -108,15 +108,12 @@ def _units(plan: Plan) -> str:
 def _cells(connection: duckdb.DuckDBPyConnection, plan: Plan) -> tuple[tuple[Cell, int], ...]:
     """Return the cells in the order of their rows. The rows of a cell must follow each other; this is checked."""
     found = connection.execute(
-        "SELECT code, cohort, crossed_week, count(*), min(row) FROM units WHERE reason = 0 GROUP BY 1, 2, 3 ORDER BY 5"
+        "SELECT code, cohort, crossed_week, count(*), min(row), max(row) FROM units WHERE reason = 0 "
+        "GROUP BY 1, 2, 3 ORDER BY 5"
     ).fetchall()
-    spans = connection.execute(
-        "SELECT count(*) FROM (SELECT max(row) - min(row) + 1 - count(*) AS gap FROM units WHERE reason = 0 "
-        "GROUP BY code, cohort, crossed_week) WHERE gap <> 0"
-    ).fetchall()
-    if spans[0][0]:
+    if any(last - first + 1 != count for *_, count, first, last in found):
         raise RuntimeError("the units of a cell do not follow each other: DuckDB did not keep the order asked for")
-    return tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count, _ in found)
+    return tuple((Cell(plan.variants[code].key, cohort, crossed), count) for code, cohort, crossed, count, *_ in found)
 
 
 def days_sql(day: str, plan: Plan) -> str:

@@ -1,7 +1,10 @@
 """Sample ratio mismatch and freshness."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,9 @@ from analysis.plan import Plan
 from analysis.results import CheckRow
 from analysis.triangle import Cell, Triangle
 from tests.analysis.unit_rows import LINES, START, exact, make_plan, triangle_of, variants
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "srm.json"
+PUBLISHED = json.loads(REFERENCE.read_text(encoding="utf-8"))["chi_square"]
 
 
 def srm_of(counts: Sequence[int], weights: Sequence[float]) -> CheckRow:
@@ -25,21 +31,9 @@ def srm_of(counts: Sequence[int], weights: Sequence[float]) -> CheckRow:
     return srm(triangle_of(plan, cells))
 
 
-@pytest.mark.parametrize(
-    ("counts", "weights", "p_value", "tolerance"),
-    [
-        # Kohavi, Tang, Xu 2020, chapter 3; Fabijan et al. KDD 2019: p below one in 500,000.
-        pytest.param((821_588, 815_482), (50, 50), 1.8217929e-06, 1e-12, id="Kohavi"),
-        # GrowthBook packages/back-end/test/stats.test.ts.
-        pytest.param((1000, 1200), (0.5, 0.5), 2.0079e-05, 1e-9, id="GrowthBook 1"),
-        pytest.param((500, 500, 600), (0.34, 0.33, 0.33), 0.000592638, 1e-9, id="GrowthBook 4"),
-        pytest.param((0, 10, 10), (0.34, 0.33, 0.33), 0.005790624, 1e-9, id="GrowthBook 5"),
-    ],
-)
-def test_the_published_p_values_are_reproduced(
-    counts: tuple[int, ...], weights: tuple[float, ...], p_value: float, tolerance: float
-) -> None:
-    assert srm_of(counts, weights).p_value == pytest.approx(p_value, abs=tolerance)
+@pytest.mark.parametrize("case", PUBLISHED.values(), ids=PUBLISHED)
+def test_the_published_p_values_are_reproduced(case: dict[str, Any]) -> None:
+    assert srm_of(case["counts"], case["weights"]).p_value == pytest.approx(case["p_value"], abs=case["tolerance"])
 
 
 @pytest.mark.parametrize(
@@ -76,8 +70,10 @@ def test_weights_count_by_their_ratio_only() -> None:
     assert len({row.p_value for row in rows}) == 1
 
 
-def test_the_check_names_what_was_seen_and_what_was_designed() -> None:
-    assert srm_of((9_200, 800), (90, 10)).detail == "9,200 : 800 units, designed 90 : 10"
+def test_the_check_names_what_was_seen_and_what_was_designed_and_in_alarm_what_to_do() -> None:
+    assert srm_of((9_020, 980), (90, 10)).detail == "9,020 : 980 units, designed 90 : 10"
+    advice = "find out where units are lost before reading on"
+    assert srm_of((9_200, 800), (90, 10)).detail == f"9,200 : 800 units, designed 90 : 10; {advice}"
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (4, 4), (0, 8), (9, 0)])

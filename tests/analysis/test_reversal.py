@@ -1,4 +1,4 @@
-"""Early win, later loss: the states, the test behind them, and how often it errs."""
+"""Early win, later loss: the states and the test behind them. How often it errs: tests/rates."""
 
 import json
 from dataclasses import replace
@@ -14,13 +14,9 @@ from analysis.effects import contrast, effect_of, means_of
 from analysis.moments import Moments
 from analysis.plan import DecisionRule, Metric, Plan
 from analysis.results import ReversalRow
-from analysis.reversal import reversals
-from analysis.triangle import Cell, Triangle
-from tests.analysis.honeymoon_worlds import plan as honeymoon_plan
-from tests.analysis.honeymoon_worlds import triangles, true_moments, without_late_effect
+from analysis.triangle import Cell
+from tests.analysis.reversal_rows import reversal
 from tests.analysis.unit_rows import (
-    ACTIVE,
-    HEAD_SHARE,
     LINES,
     exact,
     triangle_of,
@@ -37,22 +33,9 @@ SAME_FUNCTION = 1e-9
 #: Seven digits behind the point, as the worked example is quoted.
 QUOTED = 1e-6
 
-#: Worlds for an error rate: 2,000 see a true 6.5 % instead of 5 % in four of five cases only.
-WORLDS = 4_000
-
-#: Standard errors of a binomial that a rate may be away: one in 16,000.
-STANDARD_ERRORS = 4.0
-
 FEWER_IS_BETTER = replace(LINES, key="tickets", better="lower")
 
 SPREAD = 25.0 * np.array([[1.0, 0, 0], [0, 1, 0.5], [0, 0.5, 1]])
-
-
-def reversal(triangle: Triangle, metric: Metric, variant: str) -> ReversalRow:
-    """The reversal of one metric, as if it were the only one."""
-    alone = replace(triangle, plan=replace(triangle.plan, metrics=(metric,)), cells=triangle.of_metric(metric).cells)
-    rows, _ = reversals(alone, {metric.key: alone}, variant)
-    return rows[0]
 
 
 def row_of(
@@ -96,7 +79,7 @@ def test_where_lower_is_better_the_same_holds_with_all_signs_turned(early: float
     assert row.p_value == pytest.approx(row_of(early, late).p_value)
 
 
-@pytest.mark.parametrize(("early", "late"), [(0.05, -0.05), (0.02, -0.004), (0.004, -0.02), (-0.01, 0.01)])
+@pytest.mark.parametrize(("early", "late"), [(0.03, -0.03), (0.02, -0.004), (0.004, -0.02), (-0.01, 0.01)])
 def test_the_p_value_is_the_larger_of_the_two_one_sided_ones(early: float, late: float) -> None:
     def one_sided(lift: float, sign: int) -> float:
         # On the log scale; a mean of 10 (1 + lift) has the same spread as one of 10.
@@ -200,10 +183,12 @@ def test_before_the_last_cohort_has_lived_the_late_window_nothing_is_confirmed()
         0: "immature", 19: "immature", 20: "warning", 26: "warning", 27: "confirmed", 60: "confirmed",
     }  # fmt: skip
     assert "readable from 2024-01-28" in str(states[19].reason)
-    for day in (0, 19, 20, 26):
-        assert states[day].readable_from == readable
-        assert (states[day].n_control, states[day].early_effect, states[day].p_value) == (0, None, None)
-    assert states[27].n_control == 10_001
+    assert all(row.readable_from == readable and (row.p_value is None) == (day < 27) for day, row in states.items())
+    # Estimates are shown from the first cohort on, those of the units that have lived both windows.
+    shown = {day: (row.n_control, row.early_effect, row.late_effect) for day, row in states.items()}
+    assert shown[0] == shown[19] == (0, None, None)
+    assert shown[20] == shown[26] == (5_000, pytest.approx(2), pytest.approx(-2))
+    assert shown[27] == (10_001, pytest.approx(2), pytest.approx(-2))
 
 
 def test_too_few_units_for_a_test_are_no_reversal_and_the_reason_says_so() -> None:
@@ -286,69 +271,3 @@ def test_withdrawing_the_offer_is_no_reversal_where_the_early_gain_is_not_sure()
 
 def test_the_trial_as_it_was_is_a_slow_burn_and_no_reversal() -> None:
     assert job_corps("earnq4", "earny4", control="control", treatment="offer").state == "none"
-
-
-# --- How often it errs ------------------------------------------------------------------------------------------------
-
-
-def count_confirmed(late_effect: bool, effect: bool, units: int, seed: int, metric: Metric) -> int:
-    control, treatment = true_moments()
-    if not effect:
-        treatment = control
-    elif not late_effect:
-        treatment = without_late_effect(control, treatment)
-    found = triangles(control, treatment, units, WORLDS, seed)
-    return sum(reversal(triangle, metric, "a").state == "confirmed" for triangle in found)
-
-
-@pytest.mark.parametrize("metric", [LINES, ACTIVE, HEAD_SHARE], ids=lambda metric: metric.key)
-def test_an_experiment_without_effect_is_almost_never_confirmed(metric: Metric) -> None:
-    """At most alpha/4 by design; both legs at once have at most .0125^2 where windows do not correlate negatively.
-
-    That is .6 expected in 4,000 worlds, and more than 10 in fewer than one of 20,000 runs.
-    """
-    assert count_confirmed(late_effect=False, effect=False, units=40_000, seed=41, metric=metric) <= 10
-
-
-def test_an_early_win_that_ends_at_exactly_zero_is_confirmed_at_the_level_of_the_test() -> None:
-    """The hardest null: the early leg always rejects, so the late one decides alone, one-sided at alpha/4 = .0125.
-
-    The lower bound matters as much: a rule that never flags would pass every upper one.
-    """
-    error = np.sqrt(0.0125 * 0.9875 / WORLDS)
-    rate = count_confirmed(late_effect=False, effect=True, units=400_000, seed=42, metric=LINES) / WORLDS
-    assert abs(rate - 0.0125) < STANDARD_ERRORS * error
-
-
-def test_the_honeymoon_is_confirmed_at_its_size() -> None:
-    """40,000 units, +3.0 % early and -6.4 % late. The power of each leg follows from the true moments: the late one is
-    sure, the early one decides."""
-    control, treatment = true_moments()
-    found = [reversal(triangle, LINES, "a") for triangle in triangles(control, treatment, 40_000, WORLDS, seed=43)]
-    power = sum(row.state == "confirmed" for row in found) / WORLDS
-    expected = stats.norm.sf(stats.norm.isf(0.0125) - early_z(40_000))
-    assert power > 0.9
-    assert power == pytest.approx(expected, abs=STANDARD_ERRORS * np.sqrt(expected * (1 - expected) / WORLDS) + 0.002)
-
-
-def early_z(units: int) -> float:
-    """True early effect over its adjusted standard error, from the frozen moments: pooled over cohorts by hand."""
-    arms = []
-    for moments in true_moments():
-        mean = moments.share @ moments.mean
-        away = moments.mean - mean
-        covariance = np.einsum("c,cij->ij", moments.share, moments.covariance + away[:, :, None] * away[:, None, :])
-        before, early = moments.position("lines"), moments.position("lines", 0)
-        slope = covariance[early, before] / covariance[before, before]
-        arms.append((mean[early], covariance[early, early] - slope**2 * covariance[before, before]))
-    (control, variance_c), (treatment, variance_t) = arms
-    return float((treatment - control) / np.sqrt((variance_c + variance_t) / (units / 2)))
-
-
-def test_the_drawn_worlds_have_the_windows_of_the_example() -> None:
-    plan = honeymoon_plan()
-    triangle = next(triangles(*true_moments(), units=1_000, count=1, seed=44))
-    assert triangle.layout.series == plan.series
-    assert [(series.kind, series.column) for series in plan.series] == [
-        ("sum", "lines"), ("active", "lines"), ("sum", "head_lines"),
-    ]  # fmt: skip

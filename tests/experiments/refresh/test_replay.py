@@ -43,9 +43,7 @@ def test_every_look_says_what_a_look_taken_then_says(key: str, box: Mailbox) -> 
         assert (row.action, row.reasons) == (step.action, step.reasons)
 
 
-def test_a_two_week_test_that_would_have_launched_is_told_with_what_became_of_it(
-    data: SmallData, box: Mailbox
-) -> None:
+def test_a_two_week_test_that_would_have_launched_is_told_with_what_became_of_it(data: SmallData, box: Mailbox) -> None:
     harmed(data)
     key = applied(data)
     taken(box, key)
