@@ -16,8 +16,8 @@ STATIC_SOURCES := $(shell find experiments/static experiments/management/command
 TEMPLATES := $(shell find templates -name '*.html' 2>/dev/null)
 # COVERAGE=1 measures coverage of the tests and holds it to the floors. Branches count.
 COVERAGE ?=
-# One thread for linear algebra in each process: more of them slow each other down.
-RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(COVERAGE),coverage run -m) pytest
+# A process a core, and one thread for linear algebra in each: more of them slow each other down.
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(COVERAGE),coverage run -m) pytest -n auto --dist worksteal
 ARGS ?=
 
 define COVERAGE_FLOORS
@@ -38,7 +38,7 @@ demo: install ## apply the examples, run their looks, print the scorecards, serv
 up: install ## run the web pages and a worker on this machine until Ctrl-C (ARGS="--port 8001")
 	@$(BIN)/python manage.py up $(ARGS)
 
-test: install ## run the tests, less the slow ones (ARGS="-k words"; COVERAGE=1 holds coverage to its floors)
+test: install ## run the tests, less the slow ones (ARGS="-n 0 -k words"; COVERAGE=1 holds coverage to its floors)
 	@rm -f .coverage .coverage.*
 	$(RUN_TESTS) -m "not slow" $(ARGS)
 	$(if $(COVERAGE),$(COVERAGE_FLOORS))

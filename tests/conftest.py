@@ -39,8 +39,9 @@ def _drop_leftovers() -> None:
     ) as connection:
         names = [row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()]
         for name in names:
-            owner = name.removeprefix(TEST_DATABASE)
-            if owner != name and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            # Where tests run in several processes, pytest-django adds the name of each.
+            owner = name.removeprefix(TEST_DATABASE).partition("_")[0]
+            if name.startswith(TEST_DATABASE) and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
 
