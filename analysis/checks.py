@@ -42,7 +42,7 @@ def attrition(triangle: Triangle) -> CheckRow:
         detail = "no left_at column, so leaving is not known (inactivity is not leaving)"
         return CheckRow(check="attrition", state="unknown", detail=detail)
     units = [triangle.units(variant.key) for variant in plan.variants]
-    left = [sum(n for (key, _), n in triangle.left.items() if key == variant.key) for variant in plan.variants]
+    left = [triangle.left_units(variant.key) for variant in plan.variants]
     counts = zip(plan.variants, left, units, strict=True)
     seen = ", ".join(f"{gone:,} of {n:,} in {variant.key}" for variant, gone, n in counts)
     p_value = attrition_p(left, units)

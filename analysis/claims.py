@@ -16,7 +16,7 @@ from analysis import sequential
 from analysis.effects import Means, interval_of
 from analysis.multiplicity import benjamini_hochberg
 from analysis.plan import Metric, Plan, Window
-from analysis.results import EffectRow, Verdict
+from analysis.results import ClaimRow, EffectRow, Verdict
 from analysis.triangle import Triangle
 
 
@@ -53,7 +53,9 @@ def judged(plan: Plan) -> tuple[tuple[str, str], ...]:
     pairs = []
     for metric in plan.metrics:
         if metric.role == "primary":
-            names = {metric.deciding_window: None, **({"late": None} if metric.term == "short" else {})}
+            # A time to event is judged once, at its one horizon.
+            twice = metric.term == "short" and metric.kind != "event"
+            names = {metric.deciding_window: None, **({"late": None} if twice else {})}
             pairs += [(metric.key, name) for name in names]
     return tuple(pairs)
 
@@ -108,6 +110,12 @@ def repeated_p(plan: Plan, looks: Looks, z: float) -> float:
     return sequential.repeated_p(z, looks.information, looks.times, rule.spending)
 
 
+def one_sided_p(plan: Plan, looks: Looks, z: float) -> float:
+    """Return the one-sided repeated p value of "greater than zero" at the newest look."""
+    p_value = repeated_p(plan, looks, z)
+    return p_value / 2 if z > 0 else 1 - p_value / 2
+
+
 def claimed(row: EffectRow, means: Means, looks: Looks, plan: Plan, metric: Metric, window: Window) -> EffectRow:
     """Return an effect's row with the fields that hold over all looks, and a guardrail's verdict."""
     assert row.effect is not None
@@ -147,20 +155,20 @@ def verdict(metric: Metric, low: float | None, high: float | None) -> Verdict:
     return "inferior" if best < -metric.margin else "undecided"
 
 
-def surely_better(metric: Metric, row: EffectRow) -> bool:
+def surely_better(metric: Metric, row: ClaimRow) -> bool:
     """Whether the interval over all looks lies wholly on the better side of no effect."""
     return _beyond(metric.sign, row)
 
 
-def surely_worse(metric: Metric, row: EffectRow) -> bool:
+def surely_worse(metric: Metric, row: ClaimRow) -> bool:
     """Whether the interval over all looks lies wholly on the worse side of no effect."""
     return _beyond(-metric.sign, row)
 
 
-def _beyond(sign: int, row: EffectRow) -> bool:
-    low, high = row.sequential_effect_low, row.sequential_effect_high
-    if low is None or high is None:
+def _beyond(sign: int, row: ClaimRow) -> bool:
+    if row.claimed is None:
         return False
+    low, high = row.claimed
     return low > 0 if sign > 0 else high < 0
 
 

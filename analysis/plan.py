@@ -97,7 +97,7 @@ class Metric:
 
     @cached_property
     def series(self) -> tuple[Series, ...]:
-        """The weekly values this metric is made of: one for a mean or an active share, two for a ratio."""
+        """The weekly values this metric is made of: two for a ratio, one for all others (an event: weeks with any)."""
         if self.kind == "mean":
             return (Series("sum", self.column, self.cap),)
         if self.kind == "active":
@@ -106,13 +106,12 @@ class Metric:
             rows = self.denominator == "rows"
             below = Series("rows", "") if rows else Series("sum", self.denominator, self.cap)
             return (Series("sum", self.numerator, self.cap), below)
-        return ()
+        assert self.event is not None
+        return (Series("active", self.event.column),)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The fact columns this metric reads."""
-        if self.event is not None:
-            return (self.event.column,)
         return tuple(series.column for series in self.series if series.column)
 
     @property
@@ -122,8 +121,8 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, -1 where lower is."""
-        return 1 if self.better == "higher" else -1
+        """1 where a larger estimate is better, -1 where a smaller one is. Of an event it is the time without it."""
+        return 1 if (self.better == "higher") != (self.kind == "event") else -1
 
 
 @dataclass(frozen=True)
@@ -201,6 +200,21 @@ class Plan:
     def estimated_metrics(self) -> tuple[Metric, ...]:
         """The metrics with an effect per window: all but time-to-event metrics."""
         return tuple(metric for metric in self.metrics if metric.kind != "event")
+
+    @cached_property
+    def event_metrics(self) -> tuple[Metric, ...]:
+        """The metrics with a time to event."""
+        return tuple(metric for metric in self.metrics if metric.event is not None)
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The events of all metrics, each once."""
+        return tuple(dict.fromkeys(metric.event for metric in self.metrics if metric.event is not None))
+
+    @cached_property
+    def covariates(self) -> tuple[str, ...]:
+        """The exposure columns for which a metric is adjusted, each once."""
+        return tuple(dict.fromkeys(column for metric in self.metrics for column in metric.adjust))
 
     @cached_property
     def series(self) -> tuple[Series, ...]:

@@ -23,7 +23,17 @@ from datetime import date, timedelta
 from analysis import claims, windows
 from analysis.checks import BLOCKING
 from analysis.plan import Metric, Plan
-from analysis.results import Action, CheckRow, ConflictRow, EffectRow, RecommendationRow, ReversalRow, RollbackRow
+from analysis.results import (
+    Action,
+    CheckRow,
+    ClaimRow,
+    ConflictRow,
+    EffectRow,
+    RecommendationRow,
+    ReversalRow,
+    RollbackRow,
+    SurvivalComparisonRow,
+)
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,16 @@ class Evidence:
     conflicts: tuple[ConflictRow, ...]
     rollback: tuple[RollbackRow, ...]
     checks: tuple[CheckRow, ...]
+    survival: tuple[SurvivalComparisonRow, ...] = ()
 
-    def effect(self, metric: str, window: str) -> EffectRow | None:
-        return next((row for row in self.effects if (row.metric, row.window) == (metric, window)), None)
+    def claim(self, metric: str, window: str) -> ClaimRow | None:
+        """The row from which a metric's claim is read: of a time to event the one at its horizon."""
+        effects = (row for row in self.effects if (row.metric, row.window) == (metric, window))
+        return next(effects, next((row for row in self.survival if row.metric == metric), None))
 
-    def readable(self, row: EffectRow | None) -> bool:
-        """Whether every cohort has lived the window, and its interval over all looks is there."""
-        return row is not None and self.as_of >= row.readable_from and row.sequential_effect_low is not None
+    def readable(self, row: ClaimRow | None) -> bool:
+        """Whether every cohort has lived the window or horizon, and its interval over all looks is there."""
+        return row is not None and self.as_of >= row.readable_from and row.claimed is not None
 
 
 def recommend(evidence: Evidence) -> RecommendationRow:
@@ -123,11 +136,11 @@ def _metrics(plan: Plan) -> dict[str, Metric]:
     return {metric.key: metric for metric in plan.metrics}
 
 
-def _judged(evidence: Evidence, *terms: str | None) -> Iterator[tuple[Metric, EffectRow]]:
+def _judged(evidence: Evidence, *terms: str | None) -> Iterator[tuple[Metric, ClaimRow]]:
     """Yield the judged pairs of primary metrics of these terms that have a row."""
     metrics = _metrics(evidence.plan)
     for key, window in claims.judged(evidence.plan):
-        row = evidence.effect(key, window)
+        row = evidence.claim(key, window)
         if row is not None and metrics[key].term in terms:
             yield metrics[key], row
 
@@ -155,10 +168,10 @@ def _blocks(evidence: Evidence) -> Iterator[str]:
             yield f"check {check.check} is in alarm: {check.detail}"
 
 
-def _guardrails(evidence: Evidence) -> Iterator[EffectRow]:
+def _guardrails(evidence: Evidence) -> Iterator[ClaimRow]:
     """Yield the deciding row of each guardrail."""
-    for metric in evidence.plan.estimated_metrics:
-        row = evidence.effect(metric.key, metric.deciding_window)
+    for metric in evidence.plan.metrics:
+        row = evidence.claim(metric.key, metric.deciding_window)
         if metric.role == "guardrail" and row is not None:
             yield row
 
@@ -166,13 +179,13 @@ def _guardrails(evidence: Evidence) -> Iterator[EffectRow]:
 def _inferior(evidence: Evidence) -> Iterator[str]:
     for row in _guardrails(evidence):
         if row.verdict == "inferior":
-            yield f"guardrail {row.metric} is surely worse than its margin of {_percent(row.margin)}: {_said(row)}"
+            yield f"guardrail {row.metric} is surely worse than its margin of {_margin(row)}: {_said(row)}"
 
 
 def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
     for row in _guardrails(evidence):
         if evidence.readable(row) and row.verdict == "undecided":
-            yield f"guardrail {row.metric} is not surely within its margin of {_percent(row.margin)}: {_said(row)}"
+            yield f"guardrail {row.metric} is not surely within its margin of {_margin(row)}: {_said(row)}"
 
 
 def _unread(evidence: Evidence) -> Iterator[str]:
@@ -181,18 +194,32 @@ def _unread(evidence: Evidence) -> Iterator[str]:
     for metric in plan.metrics:
         if metric.role == "guardrail" or (metric.role == "primary" and metric.term != "short"):
             window = plan.window(metric.deciding_window)
-            if metric.kind == "event":
-                yield f"{metric.key} is a time to event, which is not estimated yet"
-            elif not evidence.readable(evidence.effect(metric.key, window.name)):
+            row = evidence.claim(metric.key, window.name)
+            if evidence.readable(row):
+                continue
+            if row is not None and evidence.as_of >= row.readable_from:
+                yield f"{metric.key} has no interval to decide on: {row.reason}"
+            elif isinstance(row, SurvivalComparisonRow):
+                yield f"{metric.key} over {row.tau} weeks is readable from {row.readable_from}"
+            else:
                 yield f"{metric.key} in {window.label} is readable from {windows.fully_readable(plan, window.end_week)}"
 
 
-def _said(row: EffectRow) -> str:
-    low, high = row.sequential_lift_low, row.sequential_lift_high
-    weeks = f"weeks {row.start_week}-{row.end_week - 1}"
-    if row.lift is None or low is None or high is None:
-        return f"{weeks}, effect {row.effect:+.4g}"
-    return f"{weeks}, {_percent(row.lift)} ({_percent(low)} to {_percent(high)} over all looks)"
+def _said(row: ClaimRow) -> str:
+    if isinstance(row, SurvivalComparisonRow):
+        weeks, effect = f"weeks without it out of {row.horizon_week}", row.rmst_difference
+        lift = row.rmst_lift
+    else:
+        weeks, effect, lift = f"weeks {row.start_week}-{row.end_week - 1}", row.effect, row.lift
+    if lift is None or row.drawn is None:
+        return f"{weeks}, effect {effect:+.4g}"
+    low, high = row.drawn
+    return f"{weeks}, {_percent(lift)} ({_percent(low)} to {_percent(high)} over all looks)"
+
+
+def _margin(row: ClaimRow) -> str:
+    assert row.margin is not None
+    return f"{100 * row.margin:.3g} %"
 
 
 def _percent(fraction: float | None) -> str:
@@ -210,5 +237,5 @@ def _changes_on(evidence: Evidence, action: Action) -> date | None:
     plan = evidence.plan
     days = {windows.readable(plan, cohort, window.end_week) for window in plan.windows
             for cohort in range(plan.enrollment_weeks)}  # fmt: skip
-    days.add(_min_day(plan))
+    days |= {_min_day(plan), *(row.readable_from for row in evidence.survival)}
     return min((day for day in days if day > evidence.as_of), default=None)

@@ -14,7 +14,7 @@ from analysis import rolling, windows
 from analysis.effects import effect_of, means_of
 from analysis.plan import Metric, Window
 from analysis.results import Action, Comparison
-from analysis.scorecard import judge
+from analysis.scorecard import by_metric, judge
 from analysis.triangle import Triangle
 
 #: The naive rule reads the first two weeks since exposure, once, at this two-sided level.
@@ -75,7 +75,7 @@ def replay(triangle: Triangle) -> Replay:
     steps: list[ReplayStep] = []
     for day in windows.weekly_looks(triangle.plan, triangle.as_of):
         past = triangle.at(day)
-        card = judge(past, {metric.key: past.of_metric(metric) for metric in past.plan.estimated_metrics})
+        card = judge(past, by_metric(past))
         steps += [ReplayStep(row.variant, card.look, day, row.action, row.reasons) for row in card.recommendations]
     naive = tuple(_naive(triangle, variant.key) for variant in triangle.plan.treatments)
     return Replay(tuple(steps), naive)

@@ -21,6 +21,11 @@ Action = Literal["launch", "launch_with_holdback", "keep_running", "stop", "roll
 TrajectoryKind = Literal["weekly", "cumulative", "calendar"]
 
 
+def both(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """Return an interval whose ends are both known, None otherwise."""
+    return None if low is None or high is None else (low, high)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A treatment against control on one value: means, effect and lift with the plain interval of one look."""
@@ -78,8 +83,12 @@ class EffectRow(Comparison):
     @property
     def drawn(self) -> tuple[float, float] | None:
         """The interval of the lift from which claims are read, None where nothing may be claimed (yet)."""
-        low, high = self.sequential_lift_low, self.sequential_lift_high
-        return None if low is None or high is None else (low, high)
+        return both(self.sequential_lift_low, self.sequential_lift_high)
+
+    @property
+    def claimed(self) -> tuple[float, float] | None:
+        """The interval of the effect from which claims are read, None where nothing may be claimed (yet)."""
+        return both(self.sequential_effect_low, self.sequential_effect_high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +250,135 @@ class RecommendationRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SurvivalRow:
+    """A variant's curve after ``week`` completed weeks: the share without the event, with its 95 % interval."""
+
+    metric: str
+    variant: str
+    week: int
+    at_risk: int
+    events: int
+    censored: int
+    survival: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SurvivalDifference:
+    """Treatment less control in the share without the event after ``week`` weeks, with its 95 % interval."""
+
+    week: int
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class HazardPeriod:
+    """The hazard ratio of events in weeks [start_week, end_week), None where a variant had none of them."""
+
+    start_week: int
+    end_week: int
+    hazard_ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
+class AdjustedHazard:
+    """Cox's hazard ratio beside covariates, on rows; ``left_out`` counts units of which a covariate is not known."""
+
+    hazard_ratio: float
+    low: float
+    high: float
+    p_value: float
+    units: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivalComparisonRow:
+    """A treatment against control on a time to event, in weeks without the event out of the first ``horizon_week``.
+
+    ``rmst`` is the restricted mean of these weeks. ``tau`` is the deciding horizon; until it can be read the longest
+    horizon with 30 units at risk in each variant is shown, and ``decides`` is False. ``rmst_lift`` is treatment over
+    control, less one; claims are read from the ``sequential`` fields, which hold over all planned looks. Hazard ratios
+    are those of the event. ``returned_share`` of the events counted were followed by activity; ``gap_advised`` is the
+    shortest gap that at most 5 % of the pauses before exposure reach.
+    """
+
+    metric: str
+    role: str
+    term: str | None
+    variant: str
+    tau: int
+    readable_from: date
+    horizon_week: int | None = None
+    decides: bool = False
+    n_control: int = 0
+    n_treatment: int = 0
+    events_control: int = 0
+    events_treatment: int = 0
+    rmst_control: float | None = None
+    rmst_treatment: float | None = None
+    rmst_difference: float | None = None
+    rmst_se: float | None = None
+    rmst_low: float | None = None
+    rmst_high: float | None = None
+    rmst_p_value: float | None = None
+    rmst_lift: float | None = None
+    rmst_lift_low: float | None = None
+    rmst_lift_high: float | None = None
+    p_value_adjusted: float | None = None
+    sequential_look: int | None = None
+    sequential_looks: int | None = None
+    sequential_critical: float | None = None
+    sequential_rmst_low: float | None = None
+    sequential_rmst_high: float | None = None
+    sequential_lift_low: float | None = None
+    sequential_lift_high: float | None = None
+    sequential_significant: bool | None = None
+    survival_difference: tuple[SurvivalDifference, ...] = ()
+    median_control: int | None = None
+    median_treatment: int | None = None
+    logrank_chi2: float | None = None
+    logrank_p_value: float | None = None
+    hazard_ratio: float | None = None
+    hazard_ratio_low: float | None = None
+    hazard_ratio_high: float | None = None
+    hazard_p_value: float | None = None
+    periods: tuple[HazardPeriod, ...] = ()
+    proportional_p_value: float | None = None
+    adjusted_hazard: AdjustedHazard | None = None
+    censored_control: float | None = None
+    censored_treatment: float | None = None
+    censoring_p_value: float | None = None
+    returned_share: float | None = None
+    gap_weeks: int | None = None
+    gap_advised: int | None = None
+    margin: float | None = None
+    verdict: Verdict | None = None
+    state: State = "ok"
+    reason: str | None = None
+
+    @property
+    def drawn(self) -> tuple[float, float] | None:
+        """The interval of the lift from which claims are read, None where nothing may be claimed (yet)."""
+        return both(self.sequential_lift_low, self.sequential_lift_high)
+
+    @property
+    def claimed(self) -> tuple[float, float] | None:
+        """The interval of the difference from which claims are read, None where nothing may be claimed (yet)."""
+        return both(self.sequential_rmst_low, self.sequential_rmst_high)
+
+
+#: A row from which a claim about a metric is read.
+ClaimRow = EffectRow | SurvivalComparisonRow
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckRow:
     """One check of the data's health."""
 
@@ -271,4 +409,6 @@ class Scorecard:
     heterogeneity: tuple[HeterogeneityRow, ...] = ()
     oec: tuple[OecRow, ...] = ()
     rollback: tuple[RollbackRow, ...] = ()
+    survival: tuple[SurvivalRow, ...] = ()
+    survival_comparisons: tuple[SurvivalComparisonRow, ...] = ()
     recommendations: tuple[RecommendationRow, ...] = ()

@@ -57,11 +57,24 @@ class Path:
     readings: tuple[Reading, ...]
     p_values: Array
 
+    def read_by(self, day: date) -> int:
+        """How many of the readings were due by a day."""
+        return sum(reading.day <= day for reading in self.readings)
 
-def readings(triangle: Triangle, test: Test) -> tuple[Reading, ...]:
-    """Return the readings of a test that are due as of the triangle's day, oldest first."""
+    def p_value(self, day: date) -> float:
+        """The p value as of a day; NaN before the first reading."""
+        known = self.read_by(day)
+        return float(self.p_values[known - 1]) if known else float("nan")
+
+
+def readings(triangle: Triangle, test: Test, late: Window, extra: int = 0) -> tuple[Reading, ...]:
+    """Return the readings of a test that are due as of the triangle's day, oldest first.
+
+    ``late`` are the weeks that ``confirmed`` reads in the end. So many ``extra`` weeks must be lived after a week
+    before it is known what happened in it.
+    """
     plan = triangle.plan
-    early, late = plan.window("early"), plan.window("late")
+    early = plan.window("early")
     if test == "turned":
         first, last = early.end_week + WEEKS, min(late.start_week + WEEKS - 1, late.end_week)
     else:
@@ -70,20 +83,20 @@ def readings(triangle: Triangle, test: Test) -> tuple[Reading, ...]:
     found = []
     for end in range(first, last + 1):
         share = ((end - first + 1) / (last - first + 1)) ** _EXPONENT
-        reading = _reading(plan, units, end, share)
+        reading = _reading(plan, units, end, share, extra)
         if test == "confirmed" and end == last:
             everyone = tuple(range(plan.enrollment_weeks))
-            reading = Reading(late, everyone, windows.fully_readable(plan, end), share)
+            reading = Reading(late, everyone, windows.fully_readable(plan, end + extra), share)
         if reading is not None and reading.day <= triangle.as_of:
             found.append(reading)
     return tuple(found)
 
 
-def newest(triangle: Triangle) -> Reading | None:
+def newest(triangle: Triangle, extra: int = 0) -> Reading | None:
     """Return the newest four weeks that can be read, whether a test reads them or not."""
     units = _units(triangle)
-    for end in range(triangle.plan.horizon_weeks, WEEKS - 1, -1):
-        reading = _reading(triangle.plan, units, end, 1.0)
+    for end in range(triangle.plan.horizon_weeks - extra, WEEKS - 1, -1):
+        reading = _reading(triangle.plan, units, end, 1.0, extra)
         if reading is not None and reading.day <= triangle.as_of:
             return reading
     return None
@@ -98,10 +111,10 @@ def _units(triangle: Triangle) -> list[int]:
     ]
 
 
-def _reading(plan: Plan, units: Sequence[int], end: int, share: float) -> Reading | None:
+def _reading(plan: Plan, units: Sequence[int], end: int, share: float, extra: int) -> Reading | None:
     """Return the first reading of [end - 4, end): when the first cohorts with 75 % of the units have lived it."""
     for number in range(1, len(units) + 1):
-        day = windows.readable(plan, number - 1, end)
+        day = windows.readable(plan, number - 1, end + extra)
         entered = min(len(units), (windows.read_until(plan, day) - plan.start_date).days // 7)
         if sum(units[:number]) >= SHARE * sum(units[:entered]) > 0:
             return Reading(Window("", end - WEEKS, end), tuple(range(number)), day, share)
@@ -119,9 +132,14 @@ def path(triangle: Triangle, metric: Metric, variant: str, due: Sequence[Reading
         scores.append(-metric.sign * found.z)
         parts.append(influence(triangle, means, variant, reading.cohorts, log=found.log))
         told.append(position)
+    matrix = correlation(covariance(triangle, parts)) if told else np.zeros((0, 0))
+    return tested(due, told, np.array(scores), matrix)
+
+
+def tested(due: Sequence[Reading], told: Sequence[int], scores: Array, correlation: Array) -> Path:
+    """Test readings by their scores of a late loss, shape (m,), of the readings at the positions ``told``."""
     p_values = np.full(len(due), np.nan)
     if told:
         shares = np.array([due[position].share for position in told])
-        matrix = correlation(covariance(triangle, parts))
-        p_values[told] = sequential.rolling_p(np.array(scores), matrix, shares)
+        p_values[list(told)] = sequential.rolling_p(scores, correlation, shares)
     return Path(tuple(due), np.fmin.accumulate(p_values))

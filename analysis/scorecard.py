@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from analysis import claims, windows
+from analysis import claims, survival, windows
 from analysis.checks import checks
 from analysis.effects import effect_of, means_of
 from analysis.objectives import oec
@@ -20,15 +20,20 @@ from analysis.triangle import Triangle
 def build(triangle: Triangle) -> Scorecard:
     """Compute the scorecard of a triangle as of its day."""
     plan = triangle.plan
-    of_metric = {metric.key: triangle.of_metric(metric) for metric in plan.estimated_metrics}
+    of_metric = by_metric(triangle)
     card = judge(triangle, of_metric)
     rows = (
         row
-        for metric in plan.estimated_metrics
+        for metric in plan.metrics
         for variant in plan.treatments
         for row in trajectory(of_metric[metric.key], metric, variant.key)
     )
-    return replace(card, trajectory=tuple(rows))
+    return replace(card, trajectory=tuple(rows), survival=tuple(survival.curves(triangle)))
+
+
+def by_metric(triangle: Triangle) -> dict[str, Triangle]:
+    """Each metric's own triangle: all that its estimates need, in small matrices."""
+    return {metric.key: triangle.of_metric(metric) for metric in triangle.plan.metrics}
 
 
 def judge(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> Scorecard:
@@ -60,6 +65,11 @@ def judge(triangle: Triangle, of_metric: Mapping[str, Triangle]) -> Scorecard:
         heterogeneity=heterogeneity(triangle, of_metric),
         oec=oec(triangle),
         rollback=tuple(rollback(triangle, of_metric, effect_rows)),
+        survival_comparisons=tuple(
+            survival.comparison(triangle, metric, variant.key)
+            for metric in plan.event_metrics
+            for variant in plan.treatments
+        ),
     )
     advice = tuple(recommend(_evidence(card, variant.key)) for variant in plan.treatments)
     return replace(card, recommendations=advice)
@@ -73,6 +83,7 @@ def _evidence(card: Scorecard, variant: str) -> Evidence:
         reversals=tuple(row for row in card.reversals if row.variant == variant),
         conflicts=tuple(row for row in card.conflicts if row.variant == variant),
         rollback=tuple(row for row in card.rollback if row.variant == variant),
+        survival=tuple(row for row in card.survival_comparisons if row.variant == variant),
     )  # fmt: skip
 
 

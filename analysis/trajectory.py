@@ -49,8 +49,12 @@ class LogLifts:
 def trajectory(triangle: Triangle, metric: Metric, variant: str) -> Iterator[TrajectoryRow]:
     """Yield a row for each week of the horizon, weekly, then cumulative, then for each calendar week.
 
-    ``triangle`` may hold more than the metric's series; that of the metric alone is faster (``Triangle.of_metric``).
+    Of inactivity it is the share of units that are active in the week: retention of all exposed units, those who came
+    back among them. Of an occurrence there is none: a unit is followed to its first event only. ``triangle`` may hold
+    more than the metric's series; that of the metric alone is faster (``Triangle.of_metric``).
     """
+    if metric.event is not None and metric.event.type == "occurrence":
+        return
     yield from _rows(triangle, metric, variant, "weekly", weekly_steps(triangle))
     yield from _rows(triangle, metric, variant, "cumulative", cumulative_steps(triangle))
     yield from _rows(by_calendar(triangle), metric, variant, "calendar", calendar_steps(triangle))

@@ -5,15 +5,19 @@ add, later weeks are sliced away, and units that were found in a second variant 
 which that happened, so that an earlier look counts them as it would have then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analysis import windows
-from analysis.moments import Layout, Moments, merge
-from analysis.plan import Metric, Plan
+from analysis.event_counts import EventCounts, Whole
+from analysis.moments import Array, Layout, Moments, merge
+from analysis.plan import Event, Metric, Plan
 
 #: Reasons for which units, fact rows or values are left out, in the order in which they are shown. The order in which
 #: they are tried is another one: see experiments/sources/exposures.py.
@@ -81,6 +85,30 @@ class FactCount(NamedTuple):
         return FactCount(self.rows + other.rows, self.before_pre_period + other.before_pre_period)
 
 
+class Departure(NamedTuple):
+    """Units of a cell that left for good (closed account, withdrawn consent) in a calendar week from start_date."""
+
+    cell: Cell
+    week: int
+
+
+@dataclass(frozen=True, eq=False)
+class UnitRows:
+    """Counted units one by one, for estimates that need covariates and so cannot be made from counts.
+
+    Attributes:
+        variant: shape (n,), position among the plan's variants.
+        cohort: shape (n,), exposure cohort.
+        events: by event, shape (n,): week of the event, the horizon for none (see ``analysis.event_counts``).
+        covariates: shape (n, c), the columns of ``Plan.covariates``; NaN where one is not known.
+    """
+
+    variant: NDArray[np.int64]
+    cohort: NDArray[np.int64]
+    events: Mapping[Event, Whole]
+    covariates: Array
+
+
 @dataclass(frozen=True)
 class DataSpan:
     """The facts that were read: first and last day, number of rows (all units)."""
@@ -105,8 +133,9 @@ class Triangle:
         tallies: counts by calendar week from start_date.
         facts: fact rows of exposed units by week of the fact and of the unit's exposure.
         first_fact: day of the first fact row, None without facts.
-        left: counted units that have left, by variant and calendar week from start_date in which they did; None where
-            the source does not know.
+        left: units that have left; None where the source does not know.
+        events: units by week of their event, by event and cell.
+        rows: the counted units one by one where the plan adjusts for covariates, as of ``as_of`` alone; None otherwise.
     """
 
     plan: Plan
@@ -115,7 +144,9 @@ class Triangle:
     tallies: Mapping[int, Tally]
     facts: Mapping[FactWeek, FactCount]
     first_fact: date | None
-    left: Mapping[tuple[str, int], int] | None = None
+    left: Mapping[Departure, int] | None = None
+    events: Mapping[Event, Mapping[Cell, EventCounts]] = field(default_factory=dict)
+    rows: UnitRows | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -136,20 +167,31 @@ class Triangle:
         tallies = {number: tally for number, tally in self.tallies.items() if number < week}
         facts = {key: count for key, count in self.facts.items() if max(key) < week}
         first = self.first_fact if self.first_fact and self.first_fact < end else None
-        left = None if self.left is None else {key: n for key, n in self.left.items() if key[1] < week}
-        return Triangle(self.plan, as_of, cells, tallies, facts, first, left)
+        left = None if self.left is None else {key: n for key, n in self.left.items() if key.week < week}
+        events = {
+            event: {cell: counts for cell, counts in by_cell.items() if cell.cohort < week}
+            for event, by_cell in self.events.items()
+        }
+        return Triangle(self.plan, as_of, cells, tallies, facts, first, left, events)
 
     @cached_property
     def _counted(self) -> dict[tuple[str, int], Moments]:
         """Moments by (variant, cohort) of the units that count as of ``as_of``."""
-        end = windows.read_until(self.plan, self.as_of)
         parts: dict[tuple[str, int], list[Moments]] = {}
-        whole = (cell for cell in self.cells if cell.segment is None)
-        for cell in sorted(whole, key=lambda cell: (cell.variant, cell.cohort, str(cell.crossed_week))):
-            week = cell.crossed_week
-            if week is None or self.plan.start_date + timedelta(days=7 * week) >= end:
-                parts.setdefault((cell.variant, cell.cohort), []).append(self.cells[cell])
+        counting = self._counting(self.cells)
+        for cell in sorted(counting, key=lambda cell: (cell.variant, cell.cohort, str(cell.crossed_week))):
+            parts.setdefault((cell.variant, cell.cohort), []).append(self.cells[cell])
         return {key: merge(found, self.layout.columns) for key, found in parts.items()}
+
+    def _counting(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells over all segments whose units count as of ``as_of``: those not yet seen in a second variant."""
+        end = windows.read_until(self.plan, self.as_of)
+        return [
+            cell
+            for cell in cells
+            if cell.segment is None
+            and (cell.crossed_week is None or self.plan.start_date + timedelta(days=7 * cell.crossed_week) >= end)
+        ]
 
     @cached_property
     def _merged(self) -> dict[tuple[str, tuple[int, ...]], Moments]:
@@ -175,6 +217,27 @@ class Triangle:
         part = self._counted.get((variant, cohort))
         return part.n if part is not None else 0
 
+    def left_units(self, variant: str) -> int:
+        """Return how many of a variant's counted units have left; the source must know (``left`` is not None)."""
+        assert self.left is not None
+        counting = set(self._counting(key.cell for key in self.left))
+        return sum(n for key, n in self.left.items() if key.cell in counting and key.cell.variant == variant)
+
+    @cached_property
+    def _counted_events(self) -> dict[tuple[Event, str, int], EventCounts]:
+        """Counts by (event, variant, cohort) of the units that count as of ``as_of``."""
+        found: dict[tuple[Event, str, int], EventCounts] = {}
+        for event, by_cell in self.events.items():
+            for cell in self._counting(by_cell):
+                key = (event, cell.variant, cell.cohort)
+                found[key] = found[key] + by_cell[cell] if key in found else by_cell[cell]
+        return found
+
+    def event_counts(self, event: Event, variant: str, cohort: int) -> EventCounts:
+        """Return the counts of a variant's counted units in one exposure cohort."""
+        nobody = EventCounts.none(self.plan.horizon_weeks, self.plan.pre_weeks)
+        return self._counted_events.get((event, variant, cohort), nobody)
+
     @cached_property
     def segments(self) -> tuple[str, ...]:
         """The segments that cells are kept for, as ``column=value``, in order."""
@@ -183,7 +246,11 @@ class Triangle:
     def of_segment(self, segment: str) -> "Triangle":
         """Return the triangle of the units of one segment alone; counts of rows and exclusions are those of all."""
         cells = {cell._replace(segment=None): part for cell, part in self.cells.items() if cell.segment == segment}
-        return replace(self, cells=cells)
+        events = {
+            event: {cell._replace(segment=None): counts for cell, counts in by_cell.items() if cell.segment == segment}
+            for event, by_cell in self.events.items()
+        }
+        return replace(self, cells=cells, events=events, left=None, rows=None)
 
     def of_metric(self, metric: Metric) -> "Triangle":
         """Return the triangle of one metric's series alone: all that its own estimates need, in small matrices."""
@@ -216,7 +283,6 @@ def combine(parts: Sequence[Triangle]) -> Triangle:
     cells: dict[Cell, list[Moments]] = {}
     tallies: dict[int, Tally] = {}
     facts: dict[FactWeek, FactCount] = {}
-    left: dict[tuple[str, int], int] | None = None
     for part in parts:
         for cell, moments in part.cells.items():
             cells.setdefault(cell, []).append(moments)
@@ -224,10 +290,42 @@ def combine(parts: Sequence[Triangle]) -> Triangle:
             tallies[week] = tallies.get(week, Tally()) + tally
         for key, count in part.facts.items():
             facts[key] = facts.get(key, FactCount(0, 0)).plus(count)
-        if part.left is not None:
-            left = left or {}
-            for who, n in part.left.items():
-                left[who] = left.get(who, 0) + n
     days = [part.first_fact for part in parts if part.first_fact is not None]
     merged = {cell: merge(found, first.layout.columns) for cell, found in cells.items()}
-    return Triangle(first.plan, first.as_of, merged, tallies, facts, min(days, default=None), left)
+    return Triangle(
+        first.plan, first.as_of, merged, tallies, facts, min(days, default=None),
+        left=_left(parts), events=_events(parts), rows=_rows(parts),
+    )  # fmt: skip
+
+
+def _left(parts: Sequence[Triangle]) -> dict[Departure, int] | None:
+    known = [part.left for part in parts if part.left is not None]
+    if not known:
+        return None
+    total: dict[Departure, int] = {}
+    for left in known:
+        for key, n in left.items():
+            total[key] = total.get(key, 0) + n
+    return total
+
+
+def _events(parts: Sequence[Triangle]) -> dict[Event, dict[Cell, EventCounts]]:
+    total: dict[Event, dict[Cell, EventCounts]] = {}
+    for part in parts:
+        for event, by_cell in part.events.items():
+            known = total.setdefault(event, {})
+            for cell, counts in by_cell.items():
+                known[cell] = known[cell] + counts if cell in known else counts
+    return total
+
+
+def _rows(parts: Sequence[Triangle]) -> UnitRows | None:
+    known = [part.rows for part in parts if part.rows is not None]
+    if not known:
+        return None
+    return UnitRows(
+        np.concatenate([rows.variant for rows in known]),
+        np.concatenate([rows.cohort for rows in known]),
+        {event: np.concatenate([rows.events[event] for rows in known]) for event in known[0].events},
+        np.concatenate([rows.covariates for rows in known]),
+    )

@@ -30,6 +30,13 @@ def percent_interval(low: float | None, high: float | None) -> str:
     return f"{_hundredths(low, decimals, True)} to {_hundredths(high, decimals, True)} %"
 
 
+def points(fraction: float | None) -> str:
+    """Return a difference of shares in percentage points, without a unit: ``−3.8``."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOTHING
+    return _hundredths(fraction, _percent_decimals(fraction), True)
+
+
 def number(value: float | None) -> str:
     """Return a value with three significant digits; digits before the decimal point are all kept."""
     if value is None or not math.isfinite(value):

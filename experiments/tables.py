@@ -14,7 +14,7 @@ from rich.text import Text
 
 from analysis.plan import Metric, Plan, Variant, Window
 from analysis.results import CheckRow, EffectRow, ReversalRow, Scorecard
-from experiments import formatting
+from experiments import formatting, survival_table
 
 DEFAULT_WIDTH = 80
 
@@ -137,7 +137,7 @@ def _blocks(scorecard: Scorecard, width: int) -> Iterator[RenderableType]:
         yield Text("")
         yield Group(*_treatment(scorecard, treatment, width))
     yield Text("")
-    yield from (Text(line) for line in _closing(plan))
+    yield Text(_ALL_LOOKS)
 
 
 def _advice(scorecard: Scorecard) -> Iterator[Text]:
@@ -182,13 +182,6 @@ def _checks(rows: Iterable[CheckRow]) -> Text:
     return text
 
 
-def _closing(plan: Plan) -> Iterator[str]:
-    events = [metric.key for metric in plan.metrics if metric.kind == "event"]
-    if events:
-        yield f"Not estimated in this version: time to event ({', '.join(events)})."
-    yield _ALL_LOOKS
-
-
 class _Side(NamedTuple):
     """A treatment's rows, by metric and window."""
 
@@ -215,6 +208,10 @@ def _treatment(scorecard: Scorecard, treatment: Variant, width: int) -> Iterator
     for row in of_treatment:
         if row.reason and row.state != "not_yet":
             yield Text(f"{row.metric}, {printable(row.window)}: {printable(row.reason)}", style="dim")
+    metrics = {metric.key: metric for metric in scorecard.plan.event_metrics}
+    for comparison in scorecard.survival_comparisons:
+        if comparison.variant == treatment.key:
+            yield from survival_table.lines(metrics[comparison.metric], comparison)
 
 
 def _chunks(plan: Plan, width: int) -> list[list[Window | None]]:

@@ -12,15 +12,32 @@ from experiments.models.claims import (
 from experiments.models.experiment import CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
-from experiments.models.moments import CurrentTriangle, FactCountRow, MomentsCell, TallyExclusion, TallyRow
+from experiments.models.moments import (
+    CurrentTriangle,
+    DepartureRow,
+    EventCell,
+    FactCountRow,
+    MomentsCell,
+    TallyExclusion,
+    TallyRow,
+)
 from experiments.models.plan import Amendment, Plan
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
 from experiments.models.source import Source
+from experiments.models.survival import (
+    AdjustedHazardRow,
+    HazardPeriodRow,
+    SurvivalComparisonRow,
+    SurvivalDifferenceRow,
+    SurvivalRow,
+)
 
 __all__ = [
-    "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "EffectRow", "Experiment",
-    "FactCountRow", "FlipRow", "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric",
-    "MetricUse", "MomentsCell", "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source",
-    "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
+    "AdjustedHazardRow", "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle",
+    "DepartureRow", "EffectRow", "EventCell", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow",
+    "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
+    "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "SurvivalComparisonRow",
+    "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant",
+    "read_scorecard", "write_scorecard",
 ]  # fmt: skip

@@ -4,12 +4,23 @@ from typing import Self
 
 from django.db import models
 
+from analysis.event_counts import EventCounts
 from analysis.moments import Moments
-from analysis.triangle import EXCLUSIONS, Cell, FactCount, FactWeek, Tally, Triangle
+from analysis.plan import Event
+from analysis.triangle import EXCLUSIONS, Cell, Departure, FactCount, FactWeek, Tally, Triangle
 from experiments.models.constraints import one_of
 from experiments.models.look import Look
-from experiments.models.packing import pack_array, pack_symmetric, unpack_array, unpack_symmetric
+from experiments.models.packing import (
+    pack_array,
+    pack_counts,
+    pack_symmetric,
+    unpack_array,
+    unpack_counts,
+    unpack_symmetric,
+)
 from experiments.models.plan import Plan
+
+EVENT_TYPES = ("occurrence", "inactivity")
 
 
 class CurrentTriangle(models.Model):
@@ -20,6 +31,7 @@ class CurrentTriangle(models.Model):
     as_of = models.DateField()
     fingerprint = models.TextField()
     first_fact = models.DateField(null=True)
+    knows_left = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"{self.plan} as of {self.as_of}"
@@ -41,7 +53,20 @@ class CurrentTriangle(models.Model):
                 for row in self.facts.all()
             },
             first_fact=self.first_fact,
+            left=self._left(), events=self._events(),
         )  # fmt: skip
+
+    def _left(self) -> dict[Departure, int] | None:
+        if not self.knows_left:
+            return None
+        return {Departure(row.cell, row.week): row.n for row in self.departures.all()}
+
+    def _events(self) -> dict[Event, dict[Cell, EventCounts]]:
+        plan = self.plan.load()
+        found: dict[Event, dict[Cell, EventCounts]] = {event: {} for event in plan.events}
+        for row in self.event_cells.all():
+            found[row.event][row.cell] = unpack_counts(row.counts, plan)
+        return found
 
     @classmethod
     def replace(cls, look: Look, triangle: Triangle) -> None:
@@ -55,7 +80,7 @@ class CurrentTriangle(models.Model):
         stored.delete()
         head = cls.objects.create(
             plan_id=look.plan_id, look=look, as_of=triangle.as_of, fingerprint=look.fingerprint,
-            first_fact=triangle.first_fact,
+            first_fact=triangle.first_fact, knows_left=triangle.left is not None,
         )  # fmt: skip
         MomentsCell.objects.bulk_create(MomentsCell.of(head, *item) for item in triangle.cells.items())
         TallyRow.objects.bulk_create(TallyRow.of(head, *item) for item in triangle.tallies.items())
@@ -65,30 +90,50 @@ class CurrentTriangle(models.Model):
             for reason, units in tally.excluded.items()
         )
         FactCountRow.objects.bulk_create(FactCountRow.of(head, *item) for item in triangle.facts.items())
+        DepartureRow.objects.bulk_create(
+            DepartureRow(triangle=head, **cell._asdict(), week=week, n=n)
+            for (cell, week), n in (triangle.left or {}).items()
+        )
+        EventCell.objects.bulk_create(
+            EventCell.of(head, event, cell, counts)
+            for event, by_cell in triangle.events.items()
+            for cell, counts in by_cell.items()
+        )
 
 
-class MomentsCell(models.Model):
-    """Moments of the units of a (variant, exposure cohort). Arrays are packed float64; products an upper triangle."""
+class OfACell(models.Model):
+    """What names a cell of the triangle; null stands for units that are in one variant, and for all segments."""
 
-    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="cells")
     variant = models.CharField(max_length=63)
     cohort = models.PositiveIntegerField()
     crossed_week = models.IntegerField(null=True)
-    segment = models.TextField(null=True)  # noqa: DJ001 - null is all units, as in the cell
+    segment = models.TextField(null=True)  # noqa: DJ001 - as in the cell
+
+    class Meta:
+        abstract = True
+        ordering = ["pk"]
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.variant, self.cohort, self.crossed_week, self.segment)
+
+
+CELL = ("variant", "cohort", "crossed_week", "segment")
+
+
+class MomentsCell(OfACell):
+    """Moments of the units of a (variant, exposure cohort). Arrays are packed float64; products an upper triangle."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="cells")
     n = models.BigIntegerField()
     columns = models.PositiveIntegerField()
     shift = models.BinaryField()
     sums = models.BinaryField()
     products = models.BinaryField()
 
-    class Meta:
-        ordering = ["pk"]
+    class Meta(OfACell.Meta):
         constraints = [
-            models.UniqueConstraint(
-                fields=["triangle", "variant", "cohort", "crossed_week", "segment"],
-                nulls_distinct=False,
-                name="moments_cell_is_unique",
-            ),
+            models.UniqueConstraint(fields=["triangle", *CELL], nulls_distinct=False, name="moments_cell_is_unique"),
             models.CheckConstraint(condition=models.Q(n__gte=0), name="moments_cell_counts_units"),
         ]
 
@@ -98,19 +143,67 @@ class MomentsCell(models.Model):
     @classmethod
     def of(cls, triangle: CurrentTriangle, cell: Cell, moments: Moments) -> Self:
         return cls(
-            triangle=triangle, variant=cell.variant, cohort=cell.cohort, crossed_week=cell.crossed_week,
-            segment=cell.segment, n=moments.n, columns=len(moments.sums), shift=pack_array(moments.shift),
-            sums=pack_array(moments.sums), products=pack_symmetric(moments.products),
+            triangle=triangle, **cell._asdict(), n=moments.n, columns=len(moments.sums),
+            shift=pack_array(moments.shift), sums=pack_array(moments.sums), products=pack_symmetric(moments.products),
         )  # fmt: skip
-
-    @property
-    def cell(self) -> Cell:
-        return Cell(self.variant, self.cohort, self.crossed_week, self.segment)
 
     @property
     def moments(self) -> Moments:
         products = unpack_symmetric(self.products, self.columns)
         return Moments(self.n, unpack_array(self.sums), products, unpack_array(self.shift))
+
+
+class EventCell(OfACell):
+    """The units of a (variant, exposure cohort) by week of an event; ``counts`` as ``pack_counts`` writes them."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="event_cells")
+    type = models.TextField()
+    column = models.TextField()
+    gap_weeks = models.PositiveIntegerField()
+    counts = models.JSONField()
+
+    class Meta(OfACell.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["triangle", "type", "column", "gap_weeks", *CELL],
+                nulls_distinct=False,
+                name="event_cell_is_unique",
+            ),
+            models.CheckConstraint(condition=one_of("type", EVENT_TYPES), name="event_cell_type_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} of {self.column}, {self.variant}, cohort {self.cohort}"
+
+    @classmethod
+    def of(cls, triangle: CurrentTriangle, event: Event, cell: Cell, counts: EventCounts) -> Self:
+        return cls(
+            triangle=triangle, type=event.type, column=event.column, gap_weeks=event.gap_weeks, **cell._asdict(),
+            counts=pack_counts(counts),
+        )  # fmt: skip
+
+    @property
+    def event(self) -> Event:
+        return Event(self.type, self.column, self.gap_weeks)  # type: ignore[arg-type]  # the database holds it to these
+
+
+class DepartureRow(OfACell):
+    """Units of a cell that left for good in a calendar week from start_date."""
+
+    triangle = models.ForeignKey(CurrentTriangle, on_delete=models.CASCADE, related_name="departures")
+    week = models.IntegerField()
+    n = models.BigIntegerField()
+
+    class Meta(OfACell.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["triangle", "week", *CELL], nulls_distinct=False, name="departure_is_unique"
+            ),
+            models.CheckConstraint(condition=models.Q(n__gte=0), name="departure_counts_units"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.n} of {self.variant} left in week {self.week}"
 
 
 class TallyRow(models.Model):

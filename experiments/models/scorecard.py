@@ -16,6 +16,7 @@ from experiments.models.claims import (
 from experiments.models.look import Look
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.rows import ResultRow
+from experiments.models.survival import SurvivalComparisonRow, SurvivalRow
 
 #: The table of each part of a scorecard that is made of rows.
 TABLES: Mapping[str, type[ResultRow]] = {
@@ -27,6 +28,8 @@ TABLES: Mapping[str, type[ResultRow]] = {
     "heterogeneity": HeterogeneityRow,
     "oec": OecRow,
     "rollback": RollbackRow,
+    "survival": SurvivalRow,
+    "survival_comparisons": SurvivalComparisonRow,
     "recommendations": RecommendationRow,
 }
 

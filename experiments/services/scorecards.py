@@ -7,7 +7,7 @@ Floats are not rounded. A field without a value is null, never NaN, and the row'
 import csv
 import io
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -21,6 +21,8 @@ from analysis.results import (
     ReversalRow,
     RollbackRow,
     Scorecard,
+    SurvivalComparisonRow,
+    SurvivalRow,
     TrajectoryRow,
 )
 
@@ -43,6 +45,24 @@ _REVERSAL = (
 )  # fmt: skip
 _TURNED = ("start_week", "end_week", "lift", "p_value", "first_seen")
 _LATE = ("late_start_week", "late_end_week", "first_seen")
+_POINT = ("week", "at_risk", "events", "censored", "survival", "low", "high")
+_SURVIVAL = (
+    "metric", "variant", "tau", "horizon_week", "decides",
+    "rmst_control", "rmst_treatment", "rmst_difference", "rmst_se", "rmst_p_value",
+)  # fmt: skip
+_HAZARDS = (
+    "logrank_chi2", "logrank_p_value", "hazard_ratio", "hazard_ratio_low", "hazard_ratio_high", "hazard_p_value",
+)  # fmt: skip
+_PERIOD = ("start_week", "end_week", "hazard_ratio", "low", "high", "p_value")
+_ADJUSTED = ("hazard_ratio", "low", "high", "p_value", "units", "left_out")
+_SURVIVAL_SEQUENTIAL = (
+    "look", "looks", "critical", "rmst_low", "rmst_high", "lift_low", "lift_high", "significant",
+)  # fmt: skip
+_SURVIVAL_MORE = (
+    "role", "term", "n_control", "n_treatment", "events_control", "events_treatment", "rmst_low", "rmst_high",
+    "rmst_lift", "rmst_lift_low", "rmst_lift_high", "p_value_adjusted", "median_control", "median_treatment",
+    "censored_control", "censored_treatment", "censoring_p_value", "gap_weeks", "gap_advised",
+)  # fmt: skip
 _CONFLICT = (
     "variant", "short_metric", "long_metric", "state", "p_value", "p_value_adjusted", "readable_from", "first_seen",
 )  # fmt: skip
@@ -88,8 +108,8 @@ def to_json(scorecard: Scorecard) -> dict[str, Any]:
         "checks": [_check(row) for row in scorecard.checks],
         "effects": [_effect(row) for row in scorecard.effects],
         "trajectory": [_trajectory(row) for row in scorecard.trajectory],
-        "survival": [],
-        "survival_comparison": [],
+        "survival": _curves(scorecard.survival),
+        "survival_comparison": [_comparison(row) for row in scorecard.survival_comparisons],
         "reversals": [_reversal(row) for row in scorecard.reversals],
         "conflicts": [_conflict(row) for row in scorecard.conflicts],
         "oec": [_oec(row) for row in scorecard.oec],
@@ -130,6 +150,36 @@ def _effect(row: EffectRow) -> dict[str, Any]:
 def _trajectory(row: TrajectoryRow) -> dict[str, Any]:
     told = _fields(row, _TRAJECTORY)
     return {**told, "reason": _reason(row, row.reason, told)}
+
+
+def _curves(rows: Sequence[SurvivalRow]) -> list[dict[str, Any]]:
+    """One object a metric and variant, with the points of its curve in order."""
+    curves: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault((row.metric, row.variant), []).append(_fields(row, _POINT))
+    return [
+        {"metric": metric, "variant": variant, "curve": points} for (metric, variant), points in curves.items()
+    ]  # fmt: skip
+
+
+def _comparison(row: SurvivalComparisonRow) -> dict[str, Any]:
+    adjusted = row.adjusted_hazard
+    told = {
+        **_fields(row, _SURVIVAL),
+        "survival_difference": [_fields(one, ("week", "difference", "low", "high")) for one in row.survival_difference],
+        **_fields(row, _HAZARDS),
+        "periods": [_fields(one, _PERIOD) for one in row.periods],
+        "proportional_p_value": _plain(row.proportional_p_value),
+        "adjusted_hazard": None if adjusted is None else _fields(adjusted, _ADJUSTED),
+        **_fields(row, ("margin", "verdict", "returned_share", "readable_from", "state")),
+    }
+    reason = _reason(row, row.reason, told, {"adjusted_hazard", "margin", "verdict", "returned_share"})
+    # The keys after the reason were added to the format later.
+    return {
+        **told, "reason": reason,
+        "sequential": _nested(row, "sequential", _SURVIVAL_SEQUENTIAL, present=row.sequential_look is not None),
+        **_fields(row, _SURVIVAL_MORE),
+    }  # fmt: skip
 
 
 def _reversal(row: ReversalRow) -> dict[str, Any]:

@@ -24,15 +24,18 @@ from experiments.sources.duckdb_files import find_files, open_table
 from experiments.sources.duckdb_tables import (
     Table,
     allowed_paths,
+    check_covariate,
     check_days,
+    check_left,
     check_number,
+    check_segment,
     first_line,
     id_family,
     literal,
     quoted,
     time_sql,
 )
-from experiments.sources.exposures import Exposures
+from experiments.sources.exposures import Exposures, ExposureTimes, covariates
 
 #: Memory DuckDB may take for itself; what does not fit is spilled to its temporary folder.
 DUCKDB_MEMORY = "320MB"
@@ -135,14 +138,17 @@ class DuckDBSource:
             raise SourceProblem(f"column `{columns.unit}`: unit ids are {found}; both tables need the same type")
         self._exposures.need(columns.variant, "it holds the variants")
         if columns.left_at is not None:
-            time_sql(self._exposures, columns.left_at, plan.timezone)
+            left = time_sql(self._exposures, columns.left_at, plan.timezone)
+            check_left(self._connection, self._exposures, columns.left_at, left)
         for column in plan.segments:
-            self._exposures.need(column, "it is a declared segment")
+            check_segment(self._connection, self._exposures, column)
         for metric in plan.metrics:
             for column in metric.columns:
                 check_number(self._connection, self._facts, column, f"metric `{metric.key}`")
             for column in metric.adjust:
-                self._exposures.need(column, f"metric `{metric.key}` adjusts for it")
+                check_covariate(
+                    self._connection, self._exposures, column, f"metric `{metric.key}`, which adjusts for it,"
+                )
 
     def _check_variants(self, plan: Plan) -> None:
         """Refuse exposures without units in every variant of the plan, or with rows that name no unit."""
@@ -152,17 +158,17 @@ class DuckDBSource:
         nameless = self._connection.execute(f"SELECT count(*) FROM exposures WHERE {unit} IS NULL").fetchall()[0][0]
         if nameless:
             raise table.problem(self._spec.columns.unit, f"{nameless:,} rows have no unit id; every row needs one")
-        rows = self._connection.execute(
-            f"SELECT CAST({name} AS VARCHAR) AS v, count(*) FROM exposures GROUP BY v ORDER BY 2 DESC, v LIMIT 8"
-        ).fetchall()
-        found = listed([f"{value} ({count:,} rows)" for value, count in rows])
         keys = listed([literal(variant.key) for variant in plan.variants])
-        present = self._connection.execute(
-            f"SELECT DISTINCT CAST({name} AS VARCHAR) FROM exposures WHERE CAST({name} AS VARCHAR) IN ({keys})"
+        rows = self._connection.execute(
+            f"SELECT CAST({name} AS VARCHAR) AS v, count(*) FROM exposures GROUP BY v "
+            f"ORDER BY coalesce(v IN ({keys}), false) DESC, 2 DESC, v LIMIT {len(plan.variants) + 8}"
         ).fetchall()
-        missing = [variant.key for variant in plan.variants if (variant.key,) not in present]
+        present = {value for value, _ in rows}
+        missing = [variant.key for variant in plan.variants if variant.key not in present]
         if missing:
             wanted = listed(missing)
+            largest = sorted(rows, key=lambda row: -row[1])[:8]
+            found = listed([f"{value} ({count:,} rows)" for value, count in largest])
             raise table.problem(self._spec.columns.variant, f"no unit is in variant {wanted}; found {found}")
 
     def fingerprint(self) -> str:
@@ -192,19 +198,24 @@ class DuckDBSource:
     def read_partition(self, plan: Plan, as_of: date, partition: int, partitions: int) -> Triangle:
         """See ``Source.read_partition``."""
         columns = self._spec.columns
-        exposed = time_sql(self._exposures, columns.exposed_at, plan.timezone)
+        times = ExposureTimes(
+            time_sql(self._exposures, columns.exposed_at, plan.timezone),
+            None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
+        )
         at = time_sql(self._facts, columns.at, plan.timezone)
         try:
             exposures = Exposures.resolve(
-                self._connection, plan, windows.read_until(plan, as_of), columns, exposed, (partition, partitions)
+                self._connection, plan, windows.read_until(plan, as_of), columns, times, (partition, partitions)
             )
             matrix, facts = duckdb_pass.fill(
                 self._connection, plan, as_of, columns.unit, at.day, exposures, self._buffer
             )
+            found = covariates(self._connection, plan) if plan.covariates else None
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        cells = duckdb_pass.moments(plan, matrix, exposures.cells)
-        return Triangle(plan, as_of, cells, exposures.tallies, facts, None)
+        total = duckdb_pass.summed(plan, matrix, exposures.groups)
+        rows = None if found is None else duckdb_pass.unit_rows(plan, matrix, exposures.groups, found)
+        return Triangle(plan, as_of, total.cells, exposures.tallies, facts, None, exposures.left, total.events, rows)
 
     def read(self, plan: Plan, as_of: date) -> Triangle:
         """See ``Source.read``. Checks the data first, so that one call is enough."""

@@ -1,28 +1,36 @@
-"""The one pass over facts: counts by week, then a dense matrix of weekly values, then moments by cell."""
+"""The one pass over facts: counts by week, then a dense matrix of weekly values, then moments and events by cell."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from analysis import windows
+from analysis.event_counts import EventCounts, event_weeks
 from analysis.moments import Array, Layout, Moments
-from analysis.plan import Plan
-from analysis.triangle import Cell, FactCount, FactWeek, Tally
+from analysis.plan import Event, Plan, Series
+from analysis.triangle import Cell, FactCount, FactWeek, Tally, UnitRows
 from experiments.sources.base import SourceProblem
 from experiments.sources.duckdb_tables import Table, literal, quoted
-from experiments.sources.exposures import Exposures, days_sql, week_sql
+from experiments.sources.exposures import Exposures, Group, days_sql, week_sql
 
 #: Small enough that a batch is scattered while it is still in the processor's cache.
 _BATCH_ROWS = 61_440
 
 #: Larger values are refused like infinities: their squares leave the range of numbers.
 LARGEST = 1e100
-_PRODUCT_ROWS = 32_768
+
+#: Rows of one product: few enough to stay in the processor's cache, many enough to be worth a thread.
+_PRODUCT_ROWS = 4_096
 
 
 def _pre_columns(plan: Plan) -> int:
@@ -248,26 +256,85 @@ def _joined(
     yield from connection.sql(query).to_arrow_reader(_BATCH_ROWS)
 
 
-def moments(plan: Plan, matrix: Array, cells: Sequence[tuple[Cell, int]]) -> dict[Cell, Moments]:
-    """Return the moments of each cell; ``matrix`` as ``fill`` returns it, rows in the order of ``cells``.
+@dataclass(frozen=True)
+class Summed:
+    """What one partition's matrix adds up to, by cell: moments, and units by the week of an event."""
 
-    All cells share one shift, the means of the first rows, so that they add without rounding.
+    cells: dict[Cell, Moments]
+    events: dict[Event, dict[Cell, EventCounts]]
+
+
+def summed(plan: Plan, matrix: Array, groups: Sequence[Group]) -> Summed:
+    """Add up each group and the cells it belongs to; ``matrix`` as ``fill`` returns it, rows in the order of groups.
+
+    The matrix is changed. All cells share one shift, the means of the first rows, so that they add without rounding.
     """
-    pre = _pre_columns(plan)
-    columns = Layout.of(plan).columns
-    if plan.pre_weeks:
-        # Overwritten in place: the average of the pre-period takes the place of its last week.
-        np.mean(matrix[:, :, :pre].copy(), axis=2, out=matrix[:, :, pre - 1])
-    shift = matrix[:_PRODUCT_ROWS, :, pre - 1 :].reshape(-1, columns).mean(axis=0) if len(matrix) else None
-    found: dict[Cell, Moments] = {}
-    first = 0
-    for cell, count in cells:
-        part: Moments | None = None
-        for low in range(first, first + count, _PRODUCT_ROWS):
-            high = min(low + _PRODUCT_ROWS, first + count)
-            step = Moments.of(matrix[low:high, :, pre - 1 :].reshape(-1, columns), shift)
-            part = step if part is None else part + step
-        if part is not None:
-            found[cell] = part
-        first += count
+    found = Summed({}, {event: {} for event in plan.events})
+    if not len(matrix):
+        return found
+    pre, columns = _pre_columns(plan), Layout.of(plan).columns
+
+    def piece(rows: slice) -> tuple[Moments, list[EventCounts]]:
+        part = matrix[rows]
+        # Without a pre-period there is one column before week 0 all the same.
+        counts = [
+            EventCounts.of(
+                part[:, plan.series.index(_activity(event)), pre - plan.pre_weeks :] > 0, plan.pre_weeks, event
+            )
+            for event in plan.events
+        ]
+        if plan.pre_weeks:
+            # Overwritten in place: the average of the pre-period takes the place of its last week.
+            part[:, :, pre - 1] = part[:, :, :pre].mean(axis=2)
+        return Moments.of(part[:, :, pre - 1 :].reshape(-1, columns), shift), counts
+
+    head = matrix[:_PRODUCT_ROWS].mean(axis=0)
+    head[:, pre - 1] = head[:, :pre].mean(axis=1)
+    shift = head[:, pre - 1 :].reshape(columns)
+    pieces = [(group, rows) for group, span in _spans(groups) for rows in _cut(span)]
+    # In threads of our own: small pieces stay in the processor's cache, which one large product does not. Those of the
+    # linear algebra library would wait for each other at every piece.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+        for (group, _), (part, counts) in zip(pieces, threads.map(piece, [rows for _, rows in pieces]), strict=True):
+            for cell in group.cells:
+                _add(found.cells, cell, part)
+                for event, own in zip(plan.events, counts, strict=True):
+                    _add(found.events[event], cell, own)
     return found
+
+
+def _add(total: dict[Cell, Any], cell: Cell, part: Any) -> None:
+    known = total.get(cell)
+    total[cell] = part if known is None else known + part
+
+
+def _activity(event: Event) -> Series:
+    return Series("active", event.column)
+
+
+def _spans(groups: Sequence[Group]) -> Iterator[tuple[Group, range]]:
+    """Yield each group with its rows."""
+    first = 0
+    for group in groups:
+        yield group, range(first, first + group.units)
+        first += group.units
+
+
+def _cut(rows: range) -> Iterator[slice]:
+    for low in range(rows.start, rows.stop, _PRODUCT_ROWS):
+        yield slice(low, min(low + _PRODUCT_ROWS, rows.stop))
+
+
+def unit_rows(plan: Plan, matrix: Array, groups: Sequence[Group], covariates: Array) -> UnitRows:
+    """Return the counted units one by one, without those that were seen in a second variant."""
+    pre = _pre_columns(plan)
+    keys = [variant.key for variant in plan.variants]
+    sizes = [group.units for group in groups]
+    kept = np.repeat([group.cell.crossed_week is None for group in groups], sizes)
+    variant = np.repeat(np.array([keys.index(group.cell.variant) for group in groups], dtype=np.int64), sizes)
+    cohort = np.repeat(np.array([group.cell.cohort for group in groups], dtype=np.int64), sizes)
+    events = {
+        event: event_weeks(matrix[:, plan.series.index(_activity(event)), pre:] > 0, event)[kept]
+        for event in dict.fromkeys(metric.event for metric in plan.metrics if metric.event and metric.adjust)
+    }
+    return UnitRows(variant[kept], cohort[kept], events, covariates[kept])

@@ -15,6 +15,9 @@ _INTEGERS = frozenset(
 )
 _FLOATS = frozenset(("FLOAT", "DOUBLE"))
 
+#: Values of one segment: more would be tables that nobody reads, of groups too small to tell anything.
+MOST_SEGMENT_VALUES = 50
+
 #: Patterns of text that is a day, a time on the clock, and a time with a zone. There is one way to read each of them:
 #: in 03/04/2024 the month would have to be guessed.
 ISO_DAY = r"\s*\d{4}-\d\d-\d\d\s*"
@@ -103,6 +106,31 @@ def check_number(connection: duckdb.DuckDBPyConnection, table: Table, column: st
     raise table.problem(column, f"is text, and {why} needs numbers: {found}")
 
 
+def check_segment(connection: duckdb.DuckDBPyConnection, table: Table, column: str) -> None:
+    """Refuse a segment with so many values that none of them can be read."""
+    table.need(column, "it is a declared segment")
+    name = quoted(column)
+    values, example = connection.execute(
+        f"SELECT count(DISTINCT {name}), min(CAST({name} AS VARCHAR)) FROM {table.view}"
+    ).fetchall()[0]
+    if values > MOST_SEGMENT_VALUES:
+        raise table.problem(
+            column,
+            f"has {values:,} values, such as {example!r}; a segment has at most {MOST_SEGMENT_VALUES}: "
+            "group them into fewer before declaring it",
+        )
+
+
+def check_covariate(connection: duckdb.DuckDBPyConnection, table: Table, column: str, why: str) -> None:
+    """Refuse a covariate that is not a number; nulls are allowed, and their units left out of the adjusted estimate."""
+    check_number(connection, table, column, why)
+    if table.is_float(column):
+        name = quoted(column)
+        count = connection.execute(f"SELECT count(*) FROM {table.view} WHERE isinf({name})").fetchall()[0][0]
+        if count:
+            raise table.problem(column, f"{count:,} rows are infinite; {why} needs finite numbers or nulls")
+
+
 @dataclass(frozen=True)
 class Moment:
     """SQL of a time column: its day in the plan's time zone, and a value that orders rows in time."""
@@ -130,6 +158,24 @@ def time_sql(table: Table, column: str, timezone: str) -> Moment:
     raise table.problem(column, f"is of type {kind}; it must hold dates, timestamps, or text such as 2024-03-31")
 
 
+def _refuse_unread(connection: duckdb.DuckDBPyConnection, table: Table, column: str, unread: str) -> None:
+    """Refuse text that is no date; ``unread`` selects the rows that have none."""
+    if table.types[column] != "VARCHAR":
+        return
+    name = quoted(column)
+    count = connection.execute(f"SELECT count(*) {unread}").fetchall()[0][0]
+    if count:
+        example = connection.execute(f"SELECT {name} {unread} ORDER BY 1 LIMIT 1").fetchall()[0][0]
+        raise table.problem(column, f"{count:,} rows are not dates, such as {example!r}; write 2024-03-31")
+
+
+def check_left(connection: duckdb.DuckDBPyConnection, table: Table, column: str, time: Moment) -> None:
+    """Refuse a column of days of leaving that holds text which is no date; a null has not left."""
+    _refuse_unread(
+        connection, table, column, f"FROM {table.view} WHERE {quoted(column)} IS NOT NULL AND {time.instant} IS NULL"
+    )
+
+
 def check_days(connection: duckdb.DuckDBPyConnection, table: Table, column: str, time: Moment, today: date) -> date:
     """Return the last day of a time column.
 
@@ -141,11 +187,7 @@ def check_days(connection: duckdb.DuckDBPyConnection, table: Table, column: str,
     if dated < rows:
         raise table.problem(column, f"{rows - dated:,} rows have no date; every row needs one")
     unread = f"FROM {table.view} WHERE {time.instant} IS NULL"
-    if table.types[column] == "VARCHAR":
-        count = connection.execute(f"SELECT count(*) {unread}").fetchall()[0][0]
-        if count:
-            example = connection.execute(f"SELECT {name} {unread} ORDER BY 1 LIMIT 1").fetchall()[0][0]
-            raise table.problem(column, f"{count:,} rows are not dates, such as {example!r}; write 2024-03-31")
+    _refuse_unread(connection, table, column, unread)
     last = connection.execute(f"SELECT max({time.day}) FROM {table.view}").fetchall()[0][0]
     first = connection.execute(f"SELECT min({time.day}) FROM {table.view}").fetchall()[0][0]
     if not isinstance(first, date):

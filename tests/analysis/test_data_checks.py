@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.checks import attrition, jump, pre_period_balance, telemetry_gap
 from analysis.moments import Moments
-from analysis.triangle import Cell, Tally
+from analysis.triangle import Cell, Departure, Tally
 from tests.analysis.unit_rows import (
     ACTIVE,
     LINES,
@@ -155,7 +155,10 @@ def test_a_change_that_stays_and_no_change_at_all_are_none():
 def leaving(control, treated):
     plan = make_plan(pre_weeks=0)
     triangle = triangle_of_rows(plan, draw_rows(plan, 4000, 5))
-    left = {("control", 0): control, ("a", 0): treated // 2, ("a", 3): treated - treated // 2}
+    left = {
+        Departure(Cell("control", 0), 0): control, Departure(Cell("a", 0), 0): treated // 2,
+        Departure(Cell("a", 0), 3): treated - treated // 2,
+    }  # fmt: skip
     return attrition(replace(triangle, left=left))
 
 

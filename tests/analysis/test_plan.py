@@ -17,7 +17,7 @@ def test_every_metric_names_the_weekly_values_it_is_made_of() -> None:
     assert ACTIVE.series == (Series("active", "lines"),)
     assert HEAD_SHARE.series == (Series("sum", "head_lines"), Series("sum", "lines"))
     assert LINES_A_ROW.series == (Series("sum", "lines"), Series("rows", ""))
-    assert CHURN.series == ()
+    assert CHURN.series == (Series("active", "lines"),)
 
 
 def test_a_cap_makes_another_series() -> None:

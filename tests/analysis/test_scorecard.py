@@ -62,7 +62,9 @@ def test_there_is_one_effect_for_each_metric_window_and_treatment_on_any_day(day
     claimed = metrics[:3]  # of a diagnostic metric nothing is claimed
     assert [(row.metric, row.variant) for row in card.reversals] == list(product(claimed, ("a", "b")))
     calendar_weeks = PLAN.enrollment_weeks + PLAN.horizon_weeks - 1
-    assert len(card.trajectory) == 4 * 2 * (2 * PLAN.horizon_weeks + calendar_weeks)
+    # Four metrics with values, and retention beside the one with inactivity.
+    assert len(card.trajectory) == 5 * 2 * (2 * PLAN.horizon_weeks + calendar_weeks)
+    assert [(row.metric, row.variant) for row in card.survival_comparisons] == [("churn", "a"), ("churn", "b")]
 
 
 @pytest.mark.parametrize("day", [-30, 0, 13, 27, 41, 62])

@@ -18,7 +18,9 @@ from experiments.models import (
     CheckRow,
     ConflictRow,
     CurrentTriangle,
+    DepartureRow,
     EffectRow,
+    EventCell,
     Experiment,
     FactCountRow,
     FlipRow,
@@ -36,6 +38,8 @@ from experiments.models import (
     ReversalRow,
     RollbackRow,
     Source,
+    SurvivalComparisonRow,
+    SurvivalRow,
     TallyExclusion,
     TallyRow,
     TrajectoryRow,
@@ -43,6 +47,7 @@ from experiments.models import (
 )
 from experiments.models.scorecard import TABLES
 from experiments.services.apply import apply
+from tests.experiments import survival_rows
 from tests.experiments.looks import NOW, definition
 
 DAY = date(2024, 2, 26)
@@ -219,6 +224,7 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("recommendation_has_reasons", RecommendationRow, {"reasons": ["a reason", ""]}),
     ("check_state_is_known", CheckRow, {"state": "perhaps"}),
     ("check_p_is_a_share", CheckRow, {"p_value": 2.0}),
+    *survival_rows.REFUSED,
 ]
 
 #: Rules of uniqueness, tried with a copy of a valid row that differs in these columns only.
@@ -249,6 +255,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("rollback_is_unique", RollbackRow, {"position": 99}),
     ("recommendation_is_unique", RecommendationRow, {"position": 99}),
     ("check_is_unique", CheckRow, {"position": 99}),
+    *survival_rows.TWICE,
 ]
 
 pytestmark = pytest.mark.django_db
@@ -278,6 +285,10 @@ def everything(tmp_path: Path) -> Experiment:
     TallyRow.objects.create(triangle=head, week=0, rows=1, nulls=0)
     TallyExclusion.objects.create(triangle=head, week=0, reason="two_variants", units=1)
     FactCountRow.objects.create(triangle=head, week=0, exposure_week=0, rows=1, before_pre_period=0)
+    DepartureRow.objects.create(triangle=head, variant="control", cohort=0, week=3, n=1)
+    EventCell.objects.create(
+        triangle=head, type="inactivity", column="lines", gap_weeks=4, variant="control", cohort=0, counts={}
+    )
     return experiment
 
 
@@ -309,6 +320,8 @@ def results(look: Look) -> None:
         look=look, position=0, variant="treatment", action="keep_running", reasons=["it is early"]
     )
     CheckRow.objects.create(look=look, position=0, name="srm", state="ok")
+    SurvivalRow.store(look, [survival_rows.CURVE])
+    SurvivalComparisonRow.store(look, [survival_rows.COMPARED])
 
 
 def refused(constraint: str, write: Callable[[], object]) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -6,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from analysis.event_counts import EventCounts
 from analysis.moments import Moments
-from analysis.plan import Plan
-from analysis.triangle import EXCLUSIONS, Cell, FactCount, FactWeek, Tally, Triangle
+from analysis.plan import Event, Metric, Plan
+from analysis.triangle import EXCLUSIONS, Cell, Departure, FactCount, FactWeek, Tally, Triangle, UnitRows
 from experiments.models.packing import (
     pack_array,
     pack_symmetric,
@@ -44,10 +46,66 @@ def moments(draw: st.DrawFn, columns: int) -> Moments:
     return Moments(draw(COUNTS), draw(vector(columns)), products, draw(vector(columns)))
 
 
+CELLS = st.builds(
+    Cell, st.text(min_size=1, max_size=5), st.integers(0, 60), st.none() | WEEKS, st.none() | st.text(max_size=5)
+)
+EVENTS = (Event("inactivity", "lines", 4), Event("occurrence", "bought"))
+
+
+@st.composite
+def event_counts(draw: st.DrawFn, plan: Plan) -> EventCounts:
+    counts = EventCounts.none(plan.horizon_weeks, plan.pre_weeks)
+    week = st.integers(0, plan.horizon_weeks)
+    for k, r, n in draw(st.lists(st.tuples(week, week, COUNTS), max_size=5)):
+        counts.weeks[k, r] = n
+    counts.pauses[:] = draw(st.lists(COUNTS, min_size=plan.pre_weeks + 1, max_size=plan.pre_weeks + 1))
+    return counts
+
+
+def same_counts(left: EventCounts, right: EventCounts) -> bool:
+    return bool((left.weeks == right.weeks).all() and (left.pauses == right.pauses).all())
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_events_and_who_has_left_come_back(data: st.DataObject, plan: Plan) -> None:
+    left = data.draw(st.none() | st.dictionaries(st.builds(Departure, CELLS, WEEKS), COUNTS, max_size=4))
+    events = {
+        event: data.draw(st.dictionaries(CELLS, event_counts(plan), max_size=3)) for event in EVENTS
+    }  # fmt: skip
+    triangle = Triangle(plan, AS_OF, {}, {}, {}, None, left=left, events=events)
+    found = unpack_triangle(pack_triangle(triangle), plan, AS_OF)
+    assert found.left == left
+    assert found.events.keys() == events.keys()
+    for event, by_cell in events.items():
+        assert list(found.events[event]) == list(by_cell)
+        assert all(same_counts(found.events[event][cell], counts) for cell, counts in by_cell.items())
+
+
+@pytest.mark.parametrize("units", [0, 1, 5])
+def test_units_one_by_one_come_back(plan: Plan, units: int) -> None:
+    churn = Metric("churn", "event", "lower", "secondary", event=EVENTS[0], adjust=("age", "prior"))
+    adjusting = replace(plan, metrics=(*plan.metrics, churn))
+    random = np.random.default_rng(1)
+    rows = UnitRows(
+        random.integers(0, 2, units), random.integers(0, 4, units), {EVENTS[0]: random.integers(0, 7, units)},
+        np.where(random.random((units, 2)) < 0.5, np.nan, 2.5),
+    )  # fmt: skip
+    cell = Moments.of(np.arange(6.0).reshape(2, 3))
+    triangle = Triangle(adjusting, AS_OF, {Cell("control", 0): cell}, {}, {}, None, rows=rows)
+    found = unpack_triangle(pack_triangle(triangle), adjusting, AS_OF)
+    assert found.rows is not None
+    for name in ("variant", "cohort"):
+        assert (getattr(found.rows, name) == getattr(rows, name)).all()
+    assert (found.rows.events[EVENTS[0]] == rows.events[EVENTS[0]]).all()
+    assert np.array_equal(found.rows.covariates, rows.covariates, equal_nan=True)
+    assert found.cells[Cell("control", 0)].sums.tolist() == cell.sums.tolist()
+
+
 @st.composite
 def parts(draw: st.DrawFn) -> dict:
     columns = draw(st.integers(0, 6))
-    keys = st.builds(Cell, st.text(min_size=1, max_size=5), st.integers(0, 60), st.none() | WEEKS)
+    keys = CELLS
     tally = st.builds(Tally, COUNTS, DAYS, COUNTS, st.dictionaries(st.sampled_from(EXCLUSIONS), COUNTS))
     return {
         "cells": draw(st.dictionaries(keys, moments(columns), max_size=4)),

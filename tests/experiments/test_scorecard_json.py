@@ -157,11 +157,6 @@ def test_the_shape_is_seen_in_full() -> None:
     assert [row["verdict"] for row in told["effects"] if row["role"] == "guardrail"] == [None, "non_inferior"]
 
 
-def test_what_later_versions_compute_is_there_and_empty() -> None:
-    told = to_json(cards.honeymoon())
-    assert (told["survival"], told["survival_comparison"]) == ([], [])
-
-
 def test_the_claim_over_all_looks_is_an_object_of_its_own() -> None:
     row = cards.honeymoon().effects[0]
     told = to_json(replace(cards.honeymoon(), effects=(row,)))["effects"][0]["sequential"]

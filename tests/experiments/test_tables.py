@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from analysis.plan import Metric, Variant, Window
+from analysis.plan import Variant, Window
 from analysis.results import ReversalRow, ReversalState, Scorecard
 from experiments import tables
 from tests.experiments import cards
@@ -219,13 +219,6 @@ def test_a_cell_without_a_number_says_what_happened(state: str, said: str) -> No
     text = tables.render(replace(card, effects=(row, *card.effects[1:])), width=120)
     assert said in column(text, "early, weeks 0-3", "lines")[0]
     assert "lines, early: only so many" in text
-
-
-def test_metrics_of_events_are_named_as_not_estimated() -> None:
-    card = CARDS["honeymoon"]
-    churn = Metric("churn", "event", "lower", "guardrail", margin=0.02)
-    card = replace(card, plan=replace(card.plan, metrics=(*card.plan.metrics, churn)))
-    assert "Not estimated in this version: time to event (churn)." in tables.render(card)
 
 
 def test_names_cannot_steer_the_terminal() -> None:

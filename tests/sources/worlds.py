@@ -372,9 +372,12 @@ def write_table(
 
 
 def _arrow(column: pd.Series, nan_as_null: bool) -> pa.Array:
-    sample = next((value for value in column if value is not None), None)
+    sample = next((value for value in column if not pd.isna(value)), None)
     if isinstance(sample, datetime):
-        return pa.array(list(column), pa.timestamp("us", tz="UTC" if sample.tzinfo else None))
+        return pa.array(
+            [None if pd.isna(value) else value for value in column],
+            pa.timestamp("us", tz="UTC" if sample.tzinfo else None),
+        )
     if len(column) == 0 or column.dtype != object:
         return pa.array(column.to_numpy(), from_pandas=nan_as_null) if column.dtype == float else pa.array(column)
     return pa.array(list(column), from_pandas=True)
