@@ -21,6 +21,13 @@ OPERATORS: tuple[Operator, ...] = (
     "equals", "in", "at_least", "at_most", "above", "below", "starts_with", "exists",
 )  # fmt: skip
 
+#: The types that an operator compares; the others compare all.
+_COMPARES: Mapping[Operator, tuple[str, ...]] = {
+    "starts_with": ("text",), "exists": ("a boolean",),
+    "at_least": ("a number", "text"), "at_most": ("a number", "text"),
+    "above": ("a number", "text"), "below": ("a number", "text"),
+}  # fmt: skip
+
 #: Rules nested deeper, or longer than this, are a mistake.
 DEEPEST = 10
 MOST_VALUES = 10_000
@@ -137,7 +144,6 @@ def _check_values(operator: Operator, values: Sequence[Any], path: str) -> None:
         raise BadRule(path, "values are text, numbers or booleans")
     if len(types) > 1:
         raise BadRule(path, f"values must be of one type (found {' and '.join(sorted(map(str, types)))})")
-    wanted = {"starts_with": ("text",), "exists": ("a boolean",)}.get(operator)
-    wanted = wanted or (("a number", "text") if operator in ("at_least", "at_most", "above", "below") else None)
+    wanted = _COMPARES.get(operator)
     if wanted and not types <= set(wanted):
         raise BadRule(path, f"`{operator}` compares {' or '.join(wanted)} (found {values[0]!r})")
