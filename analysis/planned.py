@@ -6,8 +6,11 @@ Lifts are fractions.
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from analysis.plan import Plan
+
+HistoryKind = Literal["facts", "control"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,44 @@ class PlannedEvents:
 
 
 @dataclass(frozen=True)
+class PlannedHoldout:
+    """What a holdout of another size would find in the metric's deciding window, with the same units in all.
+
+    ``factor``: how many times the smallest lift of an even split. ``units``: held out at the end of enrollment.
+    """
+
+    fraction: float
+    factor: float
+    units: int
+    metric: str
+    window: str
+    mde_lift: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class PlannedHistory:
+    """The past units that a plan rests on.
+
+    Attributes:
+        kind: ``facts``: units by their first fact in a pseudo-enrollment; ``control``: the control of the running
+            experiment.
+        start_date: first day of that enrollment.
+        as_of: first day that was not read, before the data lag.
+        units: units whose values are used, see ``weeks``.
+        weeks: weeks since exposure that they all have lived.
+        enrolled: units of all variants by week of enrollment.
+    """
+
+    kind: HistoryKind
+    start_date: date
+    as_of: date
+    units: int
+    weeks: int
+    enrolled: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class PlannedDates:
     """When what can be read, first for one cohort, then for all of them.
 
@@ -94,7 +135,14 @@ class PlannedDates:
 
 @dataclass(frozen=True)
 class Planned:
-    """All that is planned. ``variant`` is the treatment with the fewest units, for which the rows are."""
+    """All that is planned.
+
+    Attributes:
+        variant: the treatment with the fewest units, for which the rows are.
+        units_per_week: units of all variants exposed in a week of enrollment.
+        history: None where only its moments are known.
+        warnings: in sentences.
+    """
 
     plan: Plan
     variant: str
@@ -104,3 +152,13 @@ class Planned:
     reversals: tuple[PlannedReversal, ...]
     events: tuple[PlannedEvents, ...]
     dates: PlannedDates
+    holdouts: tuple[PlannedHoldout, ...] = ()
+    history: PlannedHistory | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units by variant at the end of enrollment."""
+        weights = {one.key: one.weight or 1.0 for one in self.plan.variants}
+        everyone = self.units_per_week * self.plan.enrollment_weeks / sum(weights.values())
+        return {key: round(weight * everyone) for key, weight in weights.items()}

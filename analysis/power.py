@@ -10,7 +10,7 @@ treatment does not change the variance.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -24,8 +24,8 @@ from analysis.moments import Array, Layout, Moments
 from analysis.multiplicity import adjusted_power
 from analysis.numbers import MIN_UNITS_FOR_INTERVAL
 from analysis.plan import Metric, Plan, Window
-from analysis.planned import Planned, PlannedDates, PlannedEvents, PlannedReversal, PlannedRow
-from analysis.sample_size import distance, needed_events, reversal_power
+from analysis.planned import Planned, PlannedDates, PlannedEvents, PlannedHoldout, PlannedReversal, PlannedRow
+from analysis.sample_size import distance, holdout_factor, needed_events, reversal_power
 
 #: No longer enrollment is proposed: two years.
 MOST_WEEKS = 104
@@ -42,6 +42,9 @@ MULTIPLES = (1.0, 1.5, 2.0)
 #: Reversals by churn: the extra weekly hazard from the end of the early window on, after an early win of twice what the
 #: plan can find.
 HAZARDS = (0.003, 0.006)
+
+#: Shares held out for which a holdout's cost is told, beside its own.
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,11 @@ def plan_power(
         for one in _reversals(design, metric, found[metric.key, "early"], found[metric.key, "late"])
     ]
     events = [one for metric in plan.metrics if metric.kind == "event" for one in _events(design, metric)]
+    when = dates(plan)
     return Planned(
-        plan, design.shares[0], units_per_week, history.n, tuple(rows), tuple(reversals), tuple(events), dates(plan)
+        plan, design.shares[0], units_per_week, history.n, tuple(rows), tuple(reversals), tuple(events), when,
+        holdouts=tuple(_holdouts(design)) if plan.kind == "holdout" else (),
+        warnings=(when.warning,) if when.warning else (),
     )  # fmt: skip
 
 
@@ -328,6 +334,23 @@ def _events(design: Design, metric: Metric) -> list[PlannedEvents]:
         PlannedEvents(metric.key, ratio, needed_events(ratio, decision.alpha, decision.power, share))
         for ratio in HAZARD_RATIOS
     ]
+
+
+def _holdouts(design: Design) -> Iterator[PlannedHoldout]:
+    """Plan the primary metrics (all, where none is) in their deciding windows for other shares held out."""
+    plan = design.plan
+    control, launched = plan.control, plan.treatments[0]
+    primaries = [metric for metric in plan.estimated_metrics if metric.role == "primary"]
+    own = design.shares[1]
+    for fraction in sorted([own, *(one for one in FRACTIONS if not math.isclose(one, own))]):
+        split = (replace(control, weight=fraction), replace(launched, weight=1 - fraction))
+        other = replace(design, plan=replace(plan, variants=split))
+        for metric in primaries or plan.estimated_metrics:
+            row = plan_row(other, metric, plan.window(metric.deciding_window))
+            yield PlannedHoldout(
+                fraction, holdout_factor(fraction), other.sizes[0], metric.key, row.window, row.mde_lift,
+                row.reason if row.mde_lift is None else None,
+            )  # fmt: skip
 
 
 def dates(plan: Plan, planned_end: date | None = None) -> PlannedDates:

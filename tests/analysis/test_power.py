@@ -14,7 +14,7 @@ from statsmodels.stats.power import NormalIndPower
 from analysis import power, windows
 from analysis.moments import Layout, Moments
 from analysis.multiplicity import adjusted_power
-from analysis.plan import DecisionRule, Event, Metric, Plan, Window
+from analysis.plan import DecisionRule, Event, Metric, Plan, Variant, Window
 from analysis.power import Claim, Design, plan_power, plan_row
 from analysis.sample_size import (
     difference_variance,
@@ -482,3 +482,52 @@ def test_rows_are_readable_when_all_cohorts_are():
     plan = make_plan()
     for row in plan_power(plan, skewed_history(plan), 1_000).rows:
         assert row.readable_from == windows.fully_readable(plan, plan.window(row.window).end_week)
+
+
+# --- Holdouts ---------------------------------------------------------------------------------------------------------
+def held_out(fraction: float, **changes) -> Plan:
+    split = (Variant("held_out", fraction, control=True), Variant("launched", 1 - fraction))
+    return make_plan(kind="holdout", variants=split, fraction=fraction, **changes)
+
+
+def test_a_holdout_is_planned_for_other_sizes_of_the_same_units():
+    plan = held_out(0.05)
+    history = skewed_history(plan)
+    found = plan_power(plan, history, 40_000)
+    # Looks are as many as cohorts, so the same drift holds for all sizes: only the standard error changes.
+    judged = {(one.metric, one.window) for one in found.holdouts}
+    assert judged == {("lines", "early"), ("active", "late")}
+    for metric, window in judged:
+        rows = [one for one in found.holdouts if one.metric == metric]
+        assert [one.fraction for one in rows] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+        assert [one.units for one in rows] == [round(120_000 * one.fraction) for one in rows]
+        for one in rows:
+            assert one.factor == pytest.approx(holdout_factor(one.fraction), rel=ROUNDING)
+            assert one.mde_lift / rows[-1].mde_lift == pytest.approx(one.factor, rel=ONE_PART_IN_N)
+            again = of(plan_power(held_out(one.fraction), history, 40_000), metric, window)
+            assert (one.mde_lift, one.reason) == (pytest.approx(again.mde_lift, rel=ROUNDING), None)
+
+
+def test_a_holdout_of_its_own_size_stands_in_its_place_and_one_of_too_few_units_has_a_reason():
+    plan = held_out(0.03)
+    rows = [one for one in plan_power(plan, skewed_history(plan), 500).holdouts if one.metric == "active"]
+    assert [one.fraction for one in rows] == [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5]
+    assert (rows[0].mde_lift, rows[0].reason) == (None, "fewer than 30 units in a variant are planned")
+    assert rows[2].reason is None
+
+
+def test_a_holdout_without_primaries_tells_all_metrics_and_an_experiment_no_sizes():
+    plan = held_out(0.1, metrics=(replace(HEAD_SHARE, key="one"), replace(LINES, role="secondary")))
+    assert {one.metric for one in plan_power(plan, skewed_history(plan), 4_000).holdouts} == {"one", "lines"}
+    assert plan_power(make_plan(), skewed_history(make_plan()), 4_000).holdouts == ()
+
+
+def test_warnings_and_units_by_variant_are_told():
+    plan = held_out(0.05, planned_end_date=date(2024, 1, 20))
+    found = plan_power(plan, skewed_history(plan), 4_000)
+    assert found.units == {"held_out": 600, "launched": 11_400}
+    assert len(found.warnings) == 1
+    assert found.warnings[0] == found.dates.warning
+    assert plan_power(make_plan(variants=variants(None, None, None)), skewed_history(make_plan()), 40).units == {
+        "control": 40, "a": 40, "b": 40,
+    }  # fmt: skip

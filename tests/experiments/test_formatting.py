@@ -97,6 +97,18 @@ def test_a_p_value_just_below_five_percent_does_not_read_as_five_percent() -> No
     assert formatting.p_value(0.04998) == "p = 0.04998"
 
 
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.8, "80 %"), (0.9333, "93.3 %"), (0.99949, "99.9 %"), (0.9995, "> 99.9 %"), (1.0, "100 %"),
+        (0.0124, "1.24 %"), (0.0042, "0.4 %"), (0.0006, "0.1 %"), (0.0004, "< 0.1 %"), (0.0, "0.0 %"),
+        (None, "—"), (float("nan"), "—"),
+    ],
+)  # fmt: skip
+def test_a_chance_that_is_not_sure_does_not_read_as_sure(probability: float | None, text: str) -> None:
+    assert formatting.chance(probability) == text
+
+
 def test_counts_are_grouped_in_threes() -> None:
     assert formatting.count(1534964) == "1\u202f534\u202f964"
     assert formatting.count(0) == "0"
