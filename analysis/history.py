@@ -83,7 +83,7 @@ def past(plan: Plan, first: date, last: date) -> Past:
 
 def _needs(plan: Plan, first: date, end: date) -> str:
     days = (windows.fully_readable(plan, 1) - plan.start_date).days - plan.lag_days + 7 * plan.pre_weeks
-    parts = f"enrollment_weeks {plan.enrollment_weeks}, one week after it"
+    parts = f"enrollment_weeks {plan.enrollment_weeks} and one week of every unit"
     parts = f"pre_weeks {plan.pre_weeks}, {parts}" if plan.pre_weeks else parts
     there = (
         f"facts from {first} on, {(end - first).days} days" if first < end else f"no facts (the first is of {first})"

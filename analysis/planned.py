@@ -25,7 +25,7 @@ class PlannedRow:
         mde_lift: the smallest lift claimed with the power; of a deciding guardrail, the smallest margin shown to hold.
         margin_power: power to show that the margin holds where there is no effect. Deciding guardrails only.
         wanted_lift: what units_needed is for: of a deciding guardrail its margin, otherwise the lift that was asked
-            for, or half of mde_lift.
+            for, or half of mde_lift (half of all, where even a fall to nothing is smaller than what could be found).
         units_needed: units of all variants for it, in as many looks as planned.
         weeks_needed: whole weeks of enrollment for it, each of which adds a look.
         reason: why a number is missing.

@@ -213,7 +213,7 @@ def _filled(
 ) -> PlannedRow:
     """Fill in the numbers. A primary is claimed on the scale of the lift, a guardrail's margin on that of its log."""
     se, looks = float(np.sqrt(_log_covariance(means)[0, 0])), design.plan.enrollment_weeks
-    drift = claim.drift(looks, row.units)
+    drift, mean, most = claim.drift(looks, row.units), float(means.control[0]), math.inf
     if row.margin is not None:
         # Where the true lift is zero, the log of 1 - margin (or 1 + margin) is this far away.
         far = -metric.sign * math.log1p(-metric.sign * row.margin)
@@ -221,15 +221,26 @@ def _filled(
         margin_power = claim.power_at(far / se, looks, row.units)
     else:
         found, margin_power = drift * se, None
-        far = target = found / 2 if wanted is None else wanted
+        # What is to fall cannot fall by more than all.
+        most = 1.0 if _direction(metric, mean) < 0 else math.inf
+        far = target = min(found, most) / 2 if wanted is None else wanted
+    reasons = (
+        [f"even a fall to nothing is too small to be found: that takes {100 * found:.0f} %"] if found >= most else []
+    )
     weeks = _weeks_needed(design, claim, se * math.sqrt(row.units), far)
+    if weeks is None:
+        reasons.append(f"more than {MOST_WEEKS} weeks of enrollment would be needed")
     return replace(
-        row, inflation=(drift / distance(claim.alpha, claim.power)) ** 2, control_mean=float(means.control[0]), se=se,
-        mde_lift=found, margin_power=margin_power, wanted_lift=target,
+        row, inflation=(drift / distance(claim.alpha, claim.power)) ** 2, control_mean=mean, se=se,
+        mde_lift=None if found >= most else found, margin_power=margin_power, wanted_lift=target,
         units_needed=_units_needed(claim, looks, row.units, se, far) * design.all_units / row.units,
-        weeks_needed=weeks,
-        reason=f"more than {MOST_WEEKS} weeks of enrollment would be needed" if weeks is None else None,
+        weeks_needed=weeks, reason="; ".join(reasons) or None,
     )  # fmt: skip
+
+
+def _direction(metric: Metric, mean: float) -> int:
+    """The sign of a lift that is a win: of a negative mean (a loss in money) the smaller size is the higher value."""
+    return metric.sign if mean > 0 else -metric.sign
 
 
 def _units_needed(claim: Claim, looks: int, units: float, se: float, far: float) -> float:
@@ -268,7 +279,8 @@ def _log_covariance(means: Means) -> Array:
 
 # --- Reversals, events, dates -----------------------------------------------------------------------------------------
 def plan_reversal(design: Design, metric: Metric, early_lift: float, late_lift: float) -> PlannedReversal:
-    """Plan for an early lift and a late one (fractions, with their signs: a loss of a metric to be raised is < 0)."""
+    """Plan for an early lift and a late one (fractions, with their signs: a loss of a positive metric to be raised is
+    below zero)."""
     plan, row = design.plan, PlannedReversal(metric=metric.key, early_lift=early_lift, late_lift=late_lift)
     means = design.means(metric, [plan.window("early"), plan.window("late")])
     if isinstance(means, str):
@@ -278,7 +290,8 @@ def plan_reversal(design: Design, metric: Metric, early_lift: float, late_lift: 
     covariance = _log_covariance(means)
     errors = np.sqrt(np.diag(covariance))
     correlation = float(covariance[0, 1] / (errors[0] * errors[1]))
-    win, loss = metric.sign * math.log1p(early_lift), -metric.sign * math.log1p(late_lift)
+    sign = _direction(metric, float(means.control[0]))
+    win, loss = sign * math.log1p(early_lift), -sign * math.log1p(late_lift)
     power = reversal_power(win / errors[0], loss / errors[1], correlation, plan.decision.alpha)
     return replace(row, correlation=correlation, power=power)
 
@@ -300,7 +313,7 @@ def window_lift(design: Design, metric: Metric, window: Window, path: Array) -> 
 
 
 def plan_churn(design: Design, metric: Metric, early_lift: float, hazard: float) -> PlannedReversal:
-    """Plan for an early lift and churn from the end of the early window on (a metric to be raised)."""
+    """Plan for an early lift and churn from the end of the early window on (a positive metric to be raised)."""
     plan = design.plan
     early, late = plan.window("early"), plan.window("late")
     means = design.means(metric, [early, late])
@@ -314,10 +327,10 @@ def plan_churn(design: Design, metric: Metric, early_lift: float, hazard: float)
 
 
 def _reversals(design: Design, metric: Metric, early: PlannedRow, late: PlannedRow) -> list[PlannedReversal]:
-    if early.mde_lift is None or late.mde_lift is None:
+    if early.mde_lift is None or late.mde_lift is None or early.control_mean is None:
         missing = early if early.mde_lift is None else late
         return [PlannedReversal(metric=metric.key, reason=missing.reason)]
-    sign = metric.sign
+    sign = _direction(metric, early.control_mean)
     planned = [
         plan_reversal(design, metric, sign * times * early.mde_lift, -sign * times * late.mde_lift)
         for times in MULTIPLES

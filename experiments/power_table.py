@@ -1,7 +1,7 @@
 """A plan's power in the terminal: when it can be read, what it can find, and what finding more would take."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.plan import Metric, Plan
@@ -85,13 +85,13 @@ def _lifts(planned: Planned) -> _Section:
     notes = [f"{finds}; to find: what was wanted, or half of that; weeks: of enrollment."]
     for row in planned.rows:
         if row.margin is None:
-            sign = _metric(plan, row.metric).sign
+            sign = _sign(plan, row)
             found, wanted = _lift(sign, row.mde_lift), _lift(sign, row.wanted_lift)
             rows.append((
                 row.metric, _weeks(plan, row.window), found, wanted, *_needed(row), formatting.day(row.readable_from)
             ))  # fmt: skip
-            notes += _reason(row)
-    return _Section("Smallest lifts", rows, notes)
+    reasons = _reasons(row for row in planned.rows if row.margin is None)
+    return _Section("Smallest lifts", rows, [*notes, *reasons])
 
 
 def _guardrails(planned: Planned) -> _Section:
@@ -104,7 +104,7 @@ def _guardrails(planned: Planned) -> _Section:
         )
         for row in guardrails
     ]  # fmt: skip
-    notes = [note for row in guardrails for note in _reason(row)]
+    notes = _reasons(guardrails)
     if guardrails:
         holds = "holds: the probability to show that the margin holds where nothing changes"
         power = formatting.chance(guardrails[0].power)
@@ -113,13 +113,12 @@ def _guardrails(planned: Planned) -> _Section:
 
 
 def _reversals(planned: Planned) -> _Section:
-    rows, notes = [("metric", "early", "late", "flagged", "")], []
+    rows = [("metric", "early", "late", "flagged", "")]
     for row in planned.reversals:
-        if row.power is None:
-            notes.append(f"{row.metric}: {row.reason}.")
-        else:
+        if row.power is not None:
             lifts = formatting.percent(row.early_lift), formatting.percent(row.late_lift)
             rows.append((row.metric, *lifts, formatting.chance(row.power), _churn(row)))
+    notes = _by_reason((row.metric, row.reason) for row in planned.reversals)
     if len(rows) > 1:
         notes.append("flagged: the probability that a win in the early window and a loss in the late one are claimed.")
     return _Section("Early win, later loss", rows, notes)
@@ -143,15 +142,14 @@ def _events(planned: Planned) -> _Section:
 def _holdouts(planned: Planned) -> _Section:
     plan = planned.plan
     rows = [("held out", "units", "metric", "window", "finds", "of an even split")]
+    signs = {(row.metric, row.window): _sign(plan, row) for row in planned.rows}
     notes = []
     for row in planned.holdouts:
-        share = formatting.percent(row.fraction, signed=False)
-        finds = _lift(_metric(plan, row.metric).sign, row.mde_lift)
+        share, finds = formatting.chance(row.fraction), _lift(signs[row.metric, row.window], row.mde_lift)
         times = f"{row.factor:.1f} x"
         rows.append((share, formatting.count(row.units), row.metric, _weeks(plan, row.window), finds, times))
-        if row.reason:
-            notes.append(f"{share}, {row.metric}: {row.reason}.")
-    return _Section("Smallest lifts of other holdouts of the same units", rows, notes)
+        notes.append((f"{share} {row.metric}", row.reason))
+    return _Section("Smallest lifts of other holdouts of the same units", rows, _by_reason(notes))
 
 
 def _needed(row: PlannedRow) -> tuple[str, str]:
@@ -159,8 +157,17 @@ def _needed(row: PlannedRow) -> tuple[str, str]:
     return formatting.count(units), formatting.count(row.weeks_needed)
 
 
-def _reason(row: PlannedRow) -> list[str]:
-    return [] if row.reason is None else [f"{row.metric}, {tables.printable(row.window)}: {row.reason}."]
+def _reasons(rows: Iterable[PlannedRow]) -> list[str]:
+    return _by_reason((f"{row.metric} {tables.printable(row.window)}", row.reason) for row in rows)
+
+
+def _by_reason(told: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Say every reason once, after all that it holds for."""
+    names: dict[str, dict[str, None]] = {}
+    for name, reason in told:
+        if reason is not None:
+            names.setdefault(reason, {})[name] = None
+    return [f"{', '.join(of)}: {reason}." for reason, of in names.items()]
 
 
 def _metric(plan: Plan, key: str) -> Metric:
@@ -169,6 +176,11 @@ def _metric(plan: Plan, key: str) -> Metric:
 
 def _weeks(plan: Plan, name: str) -> str:
     return f"{tables.printable(name)}, {plan.window(name).label}"
+
+
+def _sign(plan: Plan, row: PlannedRow) -> int:
+    """The sign of a lift that is a win: of a negative mean (a loss in money) less is a rise."""
+    return -_metric(plan, row.metric).sign if (row.control_mean or 0) < 0 else _metric(plan, row.metric).sign
 
 
 def _lift(sign: int, size: float | None) -> str:

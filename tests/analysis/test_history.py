@@ -102,7 +102,7 @@ def test_a_short_past_says_what_there_is_and_what_it_takes() -> None:
         history.past(planned(), START - days(40), START)
     assert str(raised.value) == (
         "before 2024-07-01 there are facts from 2024-05-22 on, 40 days; a plan needs 41 days in whole weeks before "
-        "start_date (pre_weeks 2, enrollment_weeks 3, one week after it)"
+        "start_date (pre_weeks 2, enrollment_weeks 3 and one week of every unit)"
     )
     with pytest.raises(history.TooShort, match=r"no facts \(the first is of 2024-07-02\).*21 days.*\(enrollment_weeks"):
         history.past(planned(pre_weeks=0, clock="calendar"), START + days(1), START + days(5))

@@ -397,6 +397,35 @@ def test_reversals_are_planned_for_what_the_windows_can_find():
     assert all(one.reason is None for one in found.reversals)
 
 
+def test_what_is_to_fall_cannot_fall_by_more_than_all():
+    fall = replace(LINES, better="lower")
+    covariance = [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
+    wide = exact(500, [0.5, 0.5, 0.5], 3 * np.array(covariance))
+    plan = two_windows(metrics=(fall,))
+    found = plan_power(plan, wide, 150)
+    row = of(found, "lines", "late")
+    drift = Claim(plan, 0.025, 0.8).drift(1, 150)
+    assert drift * row.se > 1
+    assert (row.mde_lift, row.wanted_lift) == (None, 0.5)
+    assert row.reason == f"even a fall to nothing is too small to be found: that takes {100 * drift * row.se:.0f} %"
+    assert row.units_needed == pytest.approx(150 * (drift * row.se / 0.5) ** 2, rel=SOLVED)
+    assert row.weeks_needed is not None
+    assert [one.reason for one in found.reversals] == [of(found, "lines", "early").reason]
+    rise = of(plan_power(two_windows(), wide, 150), "lines", "late")
+    assert (rise.mde_lift, rise.reason) == (pytest.approx(drift * row.se), None)
+
+
+@pytest.mark.parametrize(("better", "sign"), [("higher", -1), ("lower", 1)])
+def test_of_a_negative_mean_the_win_has_the_other_sign(better, sign):
+    metric = replace(LINES, better=better)
+    plan = two_windows(metrics=(metric,))
+    covariance = [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
+    planned = {mean: plan_power(plan, exact(500, [mean] * 3, covariance), 4_000).reversals[0] for mean in (3.0, -3.0)}
+    assert np.sign([planned[-3.0].early_lift, planned[-3.0].late_lift]).tolist() == [sign, -sign]
+    # A rise and a fall of the same size are not the same on the log scale, by a few hundredths at these lifts.
+    assert planned[-3.0].power == pytest.approx(planned[3.0].power, abs=0.05)
+
+
 def test_the_correlation_of_the_legs_is_that_of_the_units():
     plan, covariance = two_windows(), [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
     design = Design(plan, exact(500, [3, 3, 3], covariance), 4_000, 2)

@@ -12,6 +12,7 @@ import yaml
 
 from analysis.sample_size import distance, holdout_factor, needed_events
 from experiments.examples.build import build
+from experiments.services import planner
 from tests.experiments.commands import CHECKOUT, run, run_apart
 from tests.experiments.small_data import (
     ENROLLMENT_WEEKS,
@@ -218,9 +219,9 @@ def test_a_short_history_plans_the_windows_it_has(data: SmallData) -> None:
     assert late["reason"] == "the history has 4 of the 6 weeks since exposure that are needed"
     assert {one["reason"] for one in found["reversals"]} == {late["reason"]}
     assert found["warnings"][0].startswith("the history follows units for 4 of 6 weeks")
-    shown = run("plan", path).out
-    assert "lines, late: the history has 4 of the 6 weeks since exposure that are needed." in shown
-    assert "  - The history follows units for 4 of 6 weeks; windows that end later cannot" in shown
+    shown = " ".join(run("plan", path).out.split())
+    assert "price late: the history has 4 of the 6 weeks since exposure that are needed." in shown
+    assert "- The history follows units for 4 of 6 weeks; windows that end later cannot be planned." in shown
 
 
 def test_a_share_of_the_traffic_is_planned_for(data: SmallData) -> None:
@@ -287,7 +288,7 @@ def test_a_holdout_has_a_table_of_sizes(data: SmallData) -> None:
     assert rows[4]["mde_lift"] == pytest.approx(row(found, "active", "late")["mde_lift"], rel=1e-9)
     shown = run("plan", path, "--units-per-week", "50000").out
     assert "Smallest lifts of other holdouts of the same units" in shown
-    assert any(line.split()[:4] == ["1.0", "%", "1,000", "active"] and line.endswith("5.0 x")
+    assert any(line.split()[:4] == ["1", "%", "1,000", "active"] and line.endswith("5.0 x")
                for line in shown.splitlines())  # fmt: skip
 
 
@@ -339,6 +340,12 @@ def test_wanted_lifts_that_cannot_be_are_refused(wanted: str, said: str, data: S
 )
 def test_wrong_usage_exits_with_two(options: tuple[str, ...], said: str, data: SmallData) -> None:
     refused(data.write(), said, options=options, code=2)
+
+
+@pytest.mark.parametrize("units", [0, -1, math.inf, math.nan])
+def test_units_a_week_that_cannot_be_are_refused_whoever_asks(units: float, data: SmallData) -> None:
+    with pytest.raises(planner.CannotPlan, match="a number above 0"):
+        planner.plan(data.write(), lambda plan: LATER, units_per_week=units)
 
 
 def test_two_lifts_of_one_metric_are_wrong_usage(data: SmallData) -> None:

@@ -45,18 +45,21 @@ def test_the_treatment_with_the_fewest_units_is_named_where_there_are_several() 
 
 
 def test_a_reason_stands_below_the_table_it_belongs_to() -> None:
-    lines = lines_of(plan_of(weeks=4))
+    lines = lines_of(plan_of(weeks=4), width=120)
     said = "the history has 4 of the 6 weeks since exposure that are needed."
-    assert f"  lines, late: {said}" in block(lines, "Smallest lifts")
-    assert f"  head_share, late: {said}" in block(lines, "Guardrails")
-    assert f"  active: {said}" in block(lines, "Early win, later loss")
+    assert f"  lines late, active late, lines_a_row late: {said}" in block(lines, "Smallest lifts")
+    assert f"  head_share late: {said}" in block(lines, "Guardrails")
+    assert block(lines, "Early win, later loss") == [f"  lines, active, head_share: {said}"]
     late = next(line for line in block(lines, "Smallest lifts") if line.split()[:2] == ["lines", "late,"])
     assert late.split()[4:8] == ["-", "-", "-", "-"]
 
 
-def test_the_same_reason_of_a_metric_is_said_once() -> None:
-    reasons = [line for line in lines_of(plan_of(weeks=1)) if line.startswith("  lines: the history has 1")]
-    assert len(reasons) == 1
+def test_a_loss_in_money_that_shrinks_is_a_win_with_a_minus() -> None:
+    lines = lines_of(plan_of(mean=-2.0, metrics=(LINES,)))
+    found = next(line for line in block(lines, "Smallest lifts") if ", weeks" in line)
+    assert found.split()[4].startswith("-")
+    first = block(lines, "Early win, later loss")[1].split()
+    assert (first[1][0], first[3][0]) == ("-", "+")
 
 
 def test_parts_that_a_plan_does_not_have_are_left_out() -> None:

@@ -235,3 +235,12 @@ def test_missing_files_of_facts_are_named_and_exposures_are_not_looked_for(adapt
 def test_nothing_is_read_before_units_are_enrolled(adapter: Adapter, tmp_path: Path) -> None:
     with adapter.open_history(hand_made(), tmp_path) as source, pytest.raises(SourceProblem, match="exposures made of"):
         source.inspect(hand_made().plan)
+
+
+def test_a_file_that_goes_away_is_a_problem_of_the_data(tmp_path: Path) -> None:
+    (files,) = (adapter for adapter in ADAPTERS if adapter.name == "files")
+    with files.open_history(hand_made(), tmp_path) as source:
+        for file in tmp_path.glob("facts-*"):
+            file.unlink()
+        with pytest.raises(SourceProblem, match="the data cannot be read"):
+            source.enroll(hand_made().plan)
