@@ -17,6 +17,9 @@ HistoryKind = Literal["facts", "control"]
 class PlannedRow:
     """What a metric in a window can show at the planned size; lifts are fractions, and all sizes are positive.
 
+    Of a time to event the window is its horizon, and its mean and lifts are those of the restricted mean of weeks
+    without the event.
+
     Attributes:
         units: of control and the treatment together, mature at the last look.
         se: of the log lift at that size.
@@ -72,16 +75,26 @@ class PlannedReversal:
 
 @dataclass(frozen=True)
 class PlannedEvents:
-    """Events of both variants together that tell a hazard ratio from 1 in a single look at alpha / 2 a side."""
+    """What it takes to tell a constant hazard ratio from 1 in a single look at alpha / 2 a side, by counting events.
+
+    Attributes:
+        events: of control and the treatment together.
+        units: of all variants, followed to the horizon, that have as many events; None where the history is too short.
+        lift: of the restricted mean of weeks without the event that this ratio makes; None likewise.
+        is_margin: the ratio is the one that a guardrail's margin just allows.
+    """
 
     metric: str
     hazard_ratio: float
     events: float
+    units: float | None = None
+    lift: float | None = None
+    is_margin: bool = False
 
 
 @dataclass(frozen=True)
 class PlannedHoldout:
-    """What a holdout of another size would find in the metric's deciding window, with the same units in all.
+    """What a holdout of another size would find in the metric's deciding weeks, with the same units in all.
 
     ``factor``: how many times the smallest lift of an even split. ``units``: held out at the end of enrollment.
     """

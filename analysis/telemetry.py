@@ -112,8 +112,7 @@ def _activity(triangle: Triangle, variant: str) -> Array:
     """Sums, then sums of squares, by series and calendar week from start_date over all cohorts; shape (2, s, weeks)."""
     plan, layout = triangle.plan, triangle.layout
     total = np.zeros((2, len(plan.series), plan.enrollment_weeks + plan.horizon_weeks - 1))
-    first = np.array([layout.pre(series) + 1 for series in plan.series], dtype=int)
-    columns = first[:, None] + np.arange(plan.horizon_weeks)
+    columns = np.array([layout.pre(series) + 1 + np.arange(plan.horizon_weeks) for series in plan.series], dtype=int)
     for cohort in range(plan.enrollment_weeks):
         part = triangle.moments(variant, (cohort,))
         if part.n:

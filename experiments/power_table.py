@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.plan import Metric, Plan
+from analysis.plan import Metric, Plan, Window
 from analysis.planned import Planned, PlannedReversal, PlannedRow
 from experiments import formatting, tables
 
@@ -68,8 +68,8 @@ def _dates(planned: Planned) -> _Section:
     plan, when = planned.plan, planned.dates
     rows = [
         ("", "first units", "all units"),
-        (_weeks(plan, "early"), formatting.day(when.early_from), formatting.day(when.early_all)),
-        (_weeks(plan, "late"), formatting.day(when.late_from), formatting.day(when.late_all)),
+        (_named(plan.window("early")), formatting.day(when.early_from), formatting.day(when.early_all)),
+        (_named(plan.window("late")), formatting.day(when.late_from), formatting.day(when.late_all)),
     ]
     first, end = formatting.day(when.first_look), formatting.day(when.end)
     return _Section(
@@ -88,18 +88,18 @@ def _lifts(planned: Planned) -> _Section:
             sign = _sign(plan, row)
             found, wanted = _lift(sign, row.mde_lift), _lift(sign, row.wanted_lift)
             rows.append((
-                row.metric, _weeks(plan, row.window), found, wanted, *_needed(row), formatting.day(row.readable_from)
+                row.metric, _span(row), found, wanted, *_needed(row), formatting.day(row.readable_from)
             ))  # fmt: skip
     reasons = _reasons(row for row in planned.rows if row.margin is None)
     return _Section("Smallest lifts", rows, [*notes, *reasons])
 
 
 def _guardrails(planned: Planned) -> _Section:
-    plan, guardrails = planned.plan, [row for row in planned.rows if row.margin is not None]
+    guardrails = [row for row in planned.rows if row.margin is not None]
     rows = [("metric", "window", "margin", "holds", "takes units", "weeks", "all units from")]
     rows += [
         (
-            row.metric, _weeks(plan, row.window), formatting.percent(row.margin, signed=False),
+            row.metric, _span(row), formatting.percent(row.margin, signed=False),
             formatting.chance(row.margin_power), *_needed(row), formatting.day(row.readable_from),
         )
         for row in guardrails
@@ -131,23 +131,29 @@ def _churn(row: PlannedReversal) -> str:
 
 
 def _events(planned: Planned) -> _Section:
-    rows = [("metric", "hazard ratio", "takes events")]
+    rows = [("metric", "hazard ratio", "weeks without it", "takes events", "takes units", "")]
     rows += [
-        (row.metric, formatting.number(row.hazard_ratio), formatting.count(round(row.events))) for row in planned.events
-    ]
-    notes = ["Events of both variants together, in a single look."] if planned.events else []
-    return _Section("Time to event", rows, notes)
+        (
+            row.metric, formatting.number(row.hazard_ratio), formatting.percent(row.lift),
+            formatting.count(round(row.events)), formatting.count(None if row.units is None else round(row.units)),
+            "its margin" if row.is_margin else "",
+        )
+        for row in planned.events
+    ]  # fmt: skip
+    notes = ["Events of both variants together, counted in a single look at the end; hazards are proportional."]
+    return _Section("Time to event", rows, notes if planned.events else [])
 
 
 def _holdouts(planned: Planned) -> _Section:
     plan = planned.plan
     rows = [("held out", "units", "metric", "window", "finds", "of an even split")]
-    signs = {(row.metric, row.window): _sign(plan, row) for row in planned.rows}
+    own = {(row.metric, row.window): row for row in planned.rows}
     notes = []
     for row in planned.holdouts:
-        share, finds = formatting.chance(row.fraction), _lift(signs[row.metric, row.window], row.mde_lift)
+        same = own[row.metric, row.window]
+        share, finds = formatting.chance(row.fraction), _lift(_sign(plan, same), row.mde_lift)
         times = f"{row.factor:.1f} x"
-        rows.append((share, formatting.count(row.units), row.metric, _weeks(plan, row.window), finds, times))
+        rows.append((share, formatting.count(row.units), row.metric, _span(same), finds, times))
         notes.append((f"{share} {row.metric}", row.reason))
     return _Section("Smallest lifts of other holdouts of the same units", rows, _by_reason(notes))
 
@@ -174,8 +180,12 @@ def _metric(plan: Plan, key: str) -> Metric:
     return next(metric for metric in plan.metrics if metric.key == key)
 
 
-def _weeks(plan: Plan, name: str) -> str:
-    return f"{tables.printable(name)}, {plan.window(name).label}"
+def _span(row: PlannedRow) -> str:
+    return _named(Window(row.window, row.start_week, row.end_week))
+
+
+def _named(window: Window) -> str:
+    return f"{tables.printable(window.name)}, {window.label}"
 
 
 def _sign(plan: Plan, row: PlannedRow) -> int:

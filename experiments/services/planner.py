@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import history, power, windows
+from analysis.event_power import lives_of
 from analysis.history import History
 from analysis.plan import Plan
 from analysis.planned import HistoryKind, Planned, PlannedHistory
@@ -67,7 +68,9 @@ def plan(
         raise CannotPlan(f"{definition.file}: as of {as_of} no unit has lived a week; the first ones have on {first}")
     share = _share(planned) if kind == "facts" else 1.0
     rate = found.units_per_week * share if units_per_week is None else units_per_week
-    result = power.plan_power(planned, found.moments, rate, found.weeks, lifts)
+    lives = {event: lives_of(found.triangle, event) for event in planned.events}
+    known = {event: one for event, one in lives.items() if one is not None}
+    result = power.plan_power(planned, found.moments, rate, found.weeks, lifts, known)
     return replace(
         result, history=_told(found, kind), warnings=(*result.warnings, *_caveats(found, share, units_per_week))
     )  # fmt: skip
@@ -89,12 +92,11 @@ def _started(definition: Definition, start_date: date | None) -> Plan:
 
 
 def _check_wanted(definition: Definition, wanted: Mapping[str, float]) -> None:
-    metrics = {metric.key: metric for metric in definition.plan.estimated_metrics}
+    metrics = {metric.key: metric for metric in definition.plan.metrics}
     for key, lift in wanted.items():
         where = f"{definition.file}: wanted {key}={lift:g}"
         if key not in metrics:
-            known = ", ".join(metrics) or "none"
-            raise CannotPlan(f"{where}: `{key}` is not a metric whose lift is estimated; these are {known}")
+            raise CannotPlan(f"{where}: `{key}` is not one of the metrics {', '.join(metrics)}")
         margin = metrics[key].margin
         if margin is not None:
             raise CannotPlan(f"{where}: `{key}` is a guardrail, which is planned for its margin {margin:g}")

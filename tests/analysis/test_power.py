@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, special
 from statsmodels.stats.power import NormalIndPower
 
-from analysis import power, windows
+from analysis import design, power, windows
 from analysis.moments import Layout, Moments
 from analysis.multiplicity import adjusted_power
 from analysis.plan import DecisionRule, Event, Metric, Plan, Variant, Window
@@ -187,7 +187,7 @@ def skewed_history(plan, units=4_000, seed=5):
 
 def test_scaling_keeps_the_mean_and_the_covariance():
     history = skewed_history(make_plan(), units=50)
-    scaled = power.scaled(history, 1234)
+    scaled = design.scaled(history, 1234)
     assert scaled.n == 1234
     assert np.allclose(scaled.mean, history.mean, rtol=ROUNDING)
     assert np.allclose(scaled.covariance, history.covariance, rtol=1e-8, atol=1e-12)
@@ -477,7 +477,7 @@ def test_events_are_told_for_time_to_event_metrics():
     found = plan_power(plan, skewed_history(plan), 1_000)
     assert [(one.metric, one.hazard_ratio) for one in found.events] == [("churn", 1.1), ("churn", 1.2), ("churn", 1.5)]
     assert found.events[1].events == pytest.approx(needed_events(1.2, 0.05, 0.8, 0.2), rel=ROUNDING)
-    assert {row.metric for row in found.rows} == {"lines"}
+    assert {row.metric for row in found.rows} == {"lines", "churn"}
 
 
 # --- Dates ------------------------------------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ def test_the_example_is_planned_on_the_facts_of_its_year(honeymoon: Path) -> Non
     known = late.reindex(enrolled.index, fill_value=0) / 13
     assert row(found, "lines", "late")["control_mean"] == pytest.approx(known.mean(), rel=1e-9)
     assert {(one["metric"], one["window"]) for one in found["metrics"]} == {
-        (metric, window) for metric in ("lines", "active", "sales", "head_share") for window in ("early", "late")
+        ("churn", "horizon"),
+        *((metric, window) for metric in ("lines", "active", "sales", "head_share") for window in ("early", "late")),
     }
     assert all(one["mde_lift"] > 0 and one["weeks_needed"] > 0 for one in found["metrics"])
     assert found["dates"]["late_all"] == "2018-07-29"
@@ -114,6 +115,14 @@ def test_the_example_before_its_own_start_has_too_short_a_history(honeymoon: Pat
 def test_the_example_is_planned_on_its_own_control(honeymoon: Path) -> None:
     found = plan(honeymoon, "--history", "control", "--wanted", "lines=0.02")
     scorecard = run("analyze", honeymoon, "--format", "json").json
+    churn, read = row(found, "churn", "horizon"), scorecard["survival_comparison"][0]
+    assert churn["control_mean"] == pytest.approx(read["rmst_control"], rel=1e-9)
+    assert (churn["end_week"], churn["readable_from"]) == (read["tau"], read["readable_from"])
+    # The treatment loses more units, whose weeks vary more.
+    assert churn["se"] == pytest.approx(read["rmst_se"] / read["rmst_control"], rel=0.05)
+    allowed = next(one for one in found["events"] if one["is_margin"])
+    assert 1.05 < allowed["hazard_ratio"] < 1.15
+    assert allowed["lift"] == pytest.approx(-0.02)
     assert found["history"]["kind"] == "control"
     assert found["history"]["units"] == scorecard["units"]["control"]
     assert found["units_per_week"] == sum(scorecard["units"].values()) / 4
@@ -258,7 +267,9 @@ def test_an_experiment_of_events_alone_has_dates_and_events(data: SmallData) -> 
     ]  # fmt: skip
     path = data.write()
     found = plan(path)
-    assert (found["metrics"], found["reversals"], len(found["events"])) == ([], [], 3)
+    assert ([one["window"] for one in found["metrics"]], found["reversals"]) == (["horizon"], [])
+    assert [one["hazard_ratio"] for one in found["events"]] == [1.1, 1.2, 1.5]
+    assert all(one["units"] > one["events"] and one["lift"] < 0 for one in found["events"])
     shown = run("plan", path).out
     assert "Time to event" in shown
     assert "Guardrails" not in shown
@@ -310,7 +321,7 @@ def test_a_start_after_the_planned_end_is_refused(data: SmallData) -> None:
     [
         (
             "line=0.02",
-            "wanted line=0.02: `line` is not a metric whose lift is estimated; these are lines, active, price",
+            "wanted line=0.02: `line` is not one of the metrics lines, active, price",
         ),
         ("price=0.02", "`price` is a guardrail, which is planned for its margin 0.02"),
         ("lines=-0.02", "wanted lines=-0.02: a wanted lift is a fraction above 0 and up to 1, such as 0.02 for 2 %"),

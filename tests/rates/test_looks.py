@@ -6,14 +6,18 @@ p the binomial's standard error is sqrt(p (1 - p) / n); four of them are given, 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from analysis import claims
-from analysis.plan import DecisionRule
+from analysis.effects import effect_of, means_of
+from analysis.plan import DecisionRule, Metric, Plan, Window
+from analysis.results import EffectRow
 from analysis.simulation import NOTHING, Injection
-from tests.rates.worlds import COLUMNS, CONSTANT_WIN, HONEY, UNITS, looks_at, moments_of, plan, worlds
+from analysis.triangle import Triangle
+from tests.rates.worlds import COLUMNS, CONSTANT_WIN, HONEY, UNITS, moments_of, plan, worlds
 
 ALPHA = 0.05
 STANDARD_ERRORS = 4.0
@@ -29,6 +33,20 @@ COUNTS = [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pyte
 
 def bound(rate: float, count: int) -> float:
     return STANDARD_ERRORS * math.sqrt(rate * (1 - rate) / count)
+
+
+def looks_at(triangle: Triangle, whole: Plan, metric: Metric, window: Window) -> Iterator[EffectRow]:
+    """Yield the row of a window at each of its looks: as one cohort after the other matures."""
+    own = triangle.of_metric(metric)
+    for number in range(1, whole.enrollment_weeks + 1):
+        cohorts = tuple(range(number))
+        means = means_of(own, metric, "treatment", [window], cohorts)
+        assert means is not None
+        row = EffectRow(
+            **vars(effect_of(means)), metric=metric.key, role=metric.role, term=metric.term, variant="treatment",
+            window=window.name, start_week=window.start_week, end_week=window.end_week, readable_from=own.as_of,
+        )  # fmt: skip
+        yield claims.claimed(row, means, claims.looks(own, "treatment", cohorts), whole, metric, window)
 
 
 def ever_wrong(rule: DecisionRule, count: int, seed: int) -> tuple[float, float]:

@@ -15,14 +15,20 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analysis import claims, power, rolling
+from analysis import claims, power, rolling, survival, windows
+from analysis.design import Design
 from analysis.effects import means_of, score
-from analysis.moments import Moments
-from analysis.plan import DecisionRule, Metric, Plan, Window
+from analysis.event_counts import EventCounts
+from analysis.event_power import Lives
+from analysis.hazards import log_rank
+from analysis.life_table import life_table
+from analysis.moments import Layout, Moments
+from analysis.plan import DecisionRule, Event, Metric, Plan, Role, Window
 from analysis.planned import Planned, PlannedReversal, PlannedRow
-from analysis.power import Design
+from analysis.results import SurvivalComparisonRow
 from analysis.simulation_moments import CohortMoments
-from analysis.triangle import Triangle
+from analysis.triangle import Cell, Triangle
+from tests.analysis.unit_rows import make_plan, triangle_of
 from tests.rates.worlds import COLUMNS, HONEY, UNITS, control_moments, drawn, looks_at, moments_of, plan
 
 STANDARD_ERRORS = 4.0
@@ -232,3 +238,98 @@ def test_the_flag_reads_more_than_the_declared_windows() -> None:
     readings = rolling.readings(triangle, "confirmed")
     assert readings[-1].window == whole.window("late")
     assert len(readings) > 1
+
+
+# --- Times to event ---------------------------------------------------------------------------------------------------
+#: Weekly hazards over the 17 weeks in which a four-week gap can begin: many leave at first, few later.
+WEEKLY = 0.02 + 0.06 * np.exp(-np.arange(17) / 2)
+GAP, HORIZON_WEEKS, COHORTS = Event("inactivity", "lines", 4), 20, 4
+
+
+def churn_plan(role: Role) -> Plan:
+    churn = Metric("churn", "event", "lower", role, "long", event=GAP, margin=0.02 if role == "guardrail" else None)
+    return make_plan(
+        metrics=(churn,), enrollment_weeks=COHORTS, horizon_weeks=HORIZON_WEEKS, pre_weeks=0,
+        windows=(Window("early", 0, 4), Window("late", 10, HORIZON_WEEKS)),
+    )  # fmt: skip
+
+
+def churn_planned(role: Role, units: int) -> tuple[Planned, PlannedRow, Lives]:
+    whole, known = churn_plan(role), Lives(np.concatenate([[1.0], np.cumprod(1 - WEEKLY)]))
+    empty = Moments.of(np.zeros((100, Layout.of(whole).columns)))
+    found = power.plan_power(whole, empty, units / COHORTS, lives={GAP: known})
+    return found, found.rows[0], known
+
+
+def churn_worlds(
+    whole: Plan, curves: tuple[np.ndarray, np.ndarray], count: int, seed: int, units: int
+) -> Iterator[Triangle]:
+    """Yield experiments with equal cohorts of units whose events are drawn from the curves of control and treatment."""
+    random, tau = np.random.default_rng(seed), len(WEEKLY)
+    draws = [
+        random.multinomial(units // (2 * COHORTS), np.append(-np.diff(curve), curve[-1]), size=(count, COHORTS))
+        for curve in curves
+    ]
+    for world in range(count):
+        cells = {}
+        for variant, drawn_counts in zip(whole.variants, draws, strict=True):
+            for cohort in range(COHORTS):
+                counts = EventCounts.none(HORIZON_WEEKS, 0)
+                counts.weeks[:tau, HORIZON_WEEKS] = drawn_counts[world, cohort, :tau]
+                counts.weeks[HORIZON_WEEKS, HORIZON_WEEKS] = drawn_counts[world, cohort, tau]
+                cells[Cell(variant.key, cohort)] = counts
+        yield replace(triangle_of(whole, {}), events={GAP: cells})
+
+
+def churn_looks(triangle: Triangle, metric: Metric) -> Iterator[SurvivalComparisonRow]:
+    """Yield the comparison at each look: as one cohort after the other has lived the horizon."""
+    for cohort in range(COHORTS):
+        day = windows.readable(triangle.plan, cohort, HORIZON_WEEKS)
+        yield survival.comparison(replace(triangle, as_of=day), metric, "a")
+
+
+#: Beside chance, of a time to event: a look also knows the weeks that younger cohorts have lived, which the planner
+#: leaves out, and a longer life varies less.
+EVENT_APPROXIMATION = 0.02
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_longer_time_to_event_is_claimed_with_the_planned_power(count: int) -> None:
+    units = 6_000
+    found, row, known = churn_planned("primary", units)
+    ratio = known.hazard_ratio(row.mde_lift)
+    curves = known.survival, known.survival**ratio
+    claimed = sum(
+        any(claims.surely_better(found.plan.metrics[0], look) for look in churn_looks(world, found.plan.metrics[0]))
+        for world in churn_worlds(found.plan, curves, count, 78, units)
+    )
+    print(f"hazard ratio {ratio:.3f}: claimed in {claimed / count:.4f} of {count}, planned {row.power:.4f}")
+    assert claimed / count == pytest.approx(row.power, abs=bound(row.power, count, EVENT_APPROXIMATION))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_margin_on_time_to_event_holds_as_often_as_planned(count: int) -> None:
+    units = 8_000
+    found, row, known = churn_planned("guardrail", units)
+    metric, held = found.plan.metrics[0], 0
+    for world in churn_worlds(found.plan, (known.survival, known.survival), count, 79, units):
+        held += any(look.verdict in ("non_inferior", "superior") for look in churn_looks(world, metric))
+    print(f"holds in {held / count:.4f} of {count}, planned {row.margin_power:.4f}")
+    assert 0.3 < row.margin_power < 0.95
+    assert held / count == pytest.approx(row.margin_power, abs=bound(row.margin_power, count, EVENT_APPROXIMATION))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_hazard_ratio_is_told_from_one_by_the_events_it_takes(count: int) -> None:
+    """By the log-rank test of a single look, on as many units as are planned to have the events (Schoenfeld 1983)."""
+    found, _, known = churn_planned("primary", 6_000)
+    planned = next(one for one in found.events if one.hazard_ratio == 1.2)
+    units = round(planned.units / (2 * COHORTS)) * 2 * COHORTS
+    curves = known.survival, known.survival**planned.hazard_ratio
+    told = 0
+    for world in churn_worlds(found.plan, curves, count, 80, units):
+        sides = [life_table(world, GAP, variant.key).total for variant in found.plan.variants]
+        told += log_rank(*sides).p_value < found.plan.decision.alpha
+    wanted = found.plan.decision.power
+    print(f"{units} units: told in {told / count:.4f} of {count}, planned {wanted:.4f}")
+    assert told / count == pytest.approx(wanted, abs=bound(wanted, count, EVENT_APPROXIMATION))
