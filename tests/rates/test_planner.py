@@ -235,7 +235,7 @@ def test_the_flag_reads_more_than_the_declared_windows() -> None:
     whole, *_ = honeymoon()
     control = control_moments(COLUMNS["lines",])
     triangle = next(drawn(whole, control, control, 1, 77, UNITS))
-    readings = rolling.readings(triangle, "confirmed")
+    readings = rolling.readings(triangle, "confirmed", whole.window("late"))
     assert readings[-1].window == whole.window("late")
     assert len(readings) > 1
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from analysis.history import Past
-from analysis.moments import Layout
 from analysis.plan import Metric, Plan
 from analysis.triangle import Triangle, combine
 from experiments.sources.base import Columns, HistoryTooShort, SourceProblem, SourceSpec
@@ -168,14 +167,33 @@ def test_what_only_exposures_have_is_not_asked_for(adapter: Adapter, tmp_path: P
     assert cohorts(adapter, hand_made(recipe=recipe), plan, tmp_path) == (1, 0, 0)
 
 
+# --- Times to event ---------------------------------------------------------------------------------------------------
 @every_adapter
-def test_events_alone_leave_moments_of_nothing(adapter: Adapter, tmp_path: Path) -> None:
-    plan = replace(
-        hand_made().plan, start_date=NINE_WEEKS, metrics=tuple(m for m in hand_made().plan.metrics if m.kind == "event")
-    )
+@pytest.mark.parametrize("recipe", [RECIPES[0], RECIPES[1], RECIPES[4]], ids=str)
+def test_events_of_past_units_are_those_of_the_same_units_with_exposures_of_their_own(
+    adapter: Adapter, recipe: Recipe, tmp_path: Path
+) -> None:
+    world = worlds.world(recipe)
+    past, triangle = read(adapter, world, later(world), tmp_path / "past")
+    exposed = with_first_facts(world, past)
+    with adapter.open(exposed, tmp_path / "exposed") as source:
+        known = source.read(past.plan, past.as_of)
+    assert set(triangle.events) == set(past.plan.events) == set(known.events)
+    for event in past.plan.events:
+        counted = [found.event_counts(event, "control", cohort) for found in (triangle, known) for cohort in range(3)]
+        assert sum(counts.n for counts in counted[:3]) == triangle.units("control")
+        for mine, other in zip(counted[:3], counted[3:], strict=True):
+            assert (mine.weeks == other.weeks).all()
+            assert (mine.pauses == other.pauses).all()
+
+
+@every_adapter
+def test_a_plan_of_events_alone_has_its_units(adapter: Adapter, tmp_path: Path) -> None:
+    events = tuple(metric for metric in hand_made().plan.metrics if metric.kind == "event")
+    plan = replace(hand_made().plan, start_date=NINE_WEEKS, metrics=events)
     _, triangle = read(adapter, hand_made(), plan, tmp_path)
-    assert Layout.of(triangle.plan).columns == 0
     assert triangle.units("control") == 1
+    assert triangle.event_counts(plan.events[0], "control", 0).n == 1
 
 
 # --- Refused ----------------------------------------------------------------------------------------------------------
