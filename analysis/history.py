@@ -1,20 +1,13 @@
-"""The past that an experiment is planned on: which weeks of it are read, and what is taken from them.
+"""What the past says that an experiment is planned on: values, units a week, and what a reader must know of them.
 
-Before an experiment there are facts, but no exposures. A *pseudo-enrollment* takes their place: a unit counts as
-exposed on the day of its first fact in enrollment_weeks weeks of the past, and all units are the control's. It lies as
-late as the whole horizon is over before the experiment starts; where the facts begin too late for that, as early as
-they have the pre-period, and fewer weeks are known. Read as any exposures are, it gives a cohort triangle. The control
-of a running experiment gives one as well.
-
-Assumed: units are exposed when they are active, whoever comes first in these weeks; and units will vary as they did.
+It is taken from a triangle of past units, whose enrollment is one of ``analysis.past``, or of a running experiment,
+whose control it is taken from. Assumed: units will vary as they did.
 """
 
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import dataclass
 
 from analysis import windows
 from analysis.moments import Moments
-from analysis.plan import Plan
 from analysis.rolling import SHARE
 from analysis.telemetry import telemetry_gap
 from analysis.triangle import Triangle
@@ -22,18 +15,6 @@ from analysis.triangle import Triangle
 #: Units of the last week of enrollment, relative to those of an average week, below which longer enrollment is known to
 #: bring fewer units than the average says.
 _FEWER = 0.5
-
-
-class TooShort(ValueError):
-    """The past has too few days to plan anything on."""
-
-
-@dataclass(frozen=True)
-class Past:
-    """A pseudo-enrollment: the plan by which it is read, with one variant, and the day as of which."""
-
-    plan: Plan
-    as_of: date
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,39 +37,6 @@ class History:
     def units_per_week(self) -> float:
         """Units of all variants in an average week of enrollment. Raises ZeroDivisionError before one is over."""
         return sum(self.enrolled) / len(self.enrolled)
-
-
-def past(plan: Plan, first: date, last: date) -> Past:
-    """Place the pseudo-enrollment for ``plan`` in facts of the days ``first`` to ``last``.
-
-    It starts whole weeks before start_date, so that weeks begin on the same weekday. Facts from start_date on are not
-    used, nor are those of the last lag_days days. Raises TooShort where not even week 0 of every cohort is known.
-    """
-    lag = timedelta(days=plan.lag_days)
-    end = min(plan.start_date, last + timedelta(days=1) - lag)
-    over = windows.fully_readable(plan, plan.horizon_weeks) - lag
-    back = -(-(over - end).days // 7)
-    room = (plan.start_date - first).days // 7 - plan.pre_weeks
-    if room < 1:
-        raise TooShort(_needs(plan, first, end))
-    start_date = plan.start_date - timedelta(days=7 * min(back, room))
-    metrics = tuple(replace(metric, adjust=()) for metric in plan.metrics)
-    found = replace(
-        plan, variants=(replace(plan.control, weight=None),), start_date=start_date, segments=(), metrics=metrics
-    )
-    if windows.fully_readable(found, 1) > end + lag:
-        raise TooShort(_needs(plan, first, end))
-    return Past(found, end + lag)
-
-
-def _needs(plan: Plan, first: date, end: date) -> str:
-    days = (windows.fully_readable(plan, 1) - plan.start_date).days - plan.lag_days + 7 * plan.pre_weeks
-    parts = f"enrollment_weeks {plan.enrollment_weeks} and one week of every unit"
-    parts = f"pre_weeks {plan.pre_weeks}, {parts}" if plan.pre_weeks else parts
-    there = (
-        f"facts from {first} on, {(end - first).days} days" if first < end else f"no facts (the first is of {first})"
-    )
-    return f"before {end} there are {there}; a plan needs {days} days in whole weeks before start_date ({parts})"
 
 
 def history_of(triangle: Triangle) -> History:

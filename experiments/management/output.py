@@ -19,7 +19,6 @@ from analysis.results import Scorecard
 from experiments import tables
 from experiments.definitions import DefinitionProblem
 from experiments.services.analyze import CannotAnalyze
-from experiments.services.planner import CannotPlan
 from experiments.services.scorecards import to_csv, to_json
 from experiments.sources.base import SourceProblem
 
@@ -50,7 +49,7 @@ def plain_problems() -> Iterator[None]:
     """Turn what users can put right into a CommandError: its message names the file, the field and the value."""
     try:
         yield
-    except (DefinitionProblem, SourceProblem, CannotAnalyze, CannotPlan) as problem:
+    except (DefinitionProblem, SourceProblem, CannotAnalyze) as problem:
         raise CommandError(str(problem)) from problem
     except (BrokenPipeError, InterruptedError):
         raise

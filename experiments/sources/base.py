@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from analysis.history import Past
+from analysis.past import Past
 from analysis.plan import Plan
 from analysis.triangle import Triangle
 
@@ -102,7 +102,7 @@ class HistorySource(Source, Protocol):
     """
 
     def enroll(self, plan: Plan) -> Past:
-        """Enroll the units of the past, see ``analysis.history``. Raises SourceProblem, HistoryTooShort."""
+        """Enroll the units of the past, see ``analysis.past``. Raises SourceProblem, HistoryTooShort."""
         ...
 
 

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import duckdb
 
-from analysis import history
-from analysis.history import Past
+from analysis.past import Past, TooShort, past_of
 from analysis.plan import Plan
 from experiments.sources.base import HistoryTooShort, SourceSpec
 from experiments.sources.duckdb import DuckDBSource, check_folder
@@ -35,9 +34,9 @@ class DuckDBHistory(DuckDBSource):
             last = self._last_day(self._facts, at, plan)
             day = time_sql(self._facts, at, plan.timezone).day
             first = self._connection.execute(f"SELECT min({day}) FROM facts").fetchall()[0][0]
-            found = history.past(plan, first, last)
+            found = past_of(plan, first, last)
             self._make_exposures(found.plan, day)
-        except history.TooShort as problem:
+        except TooShort as problem:
             raise HistoryTooShort(f"{self._facts.label}: the history is too short: {problem}") from problem
         except duckdb.Error as error:
             raise self._unreadable(error) from error

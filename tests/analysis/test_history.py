@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analysis import history
 from analysis.moments import Layout, Moments
+from analysis.past import TooShort, past_of
 from analysis.plan import Plan
 from analysis.triangle import Cell, FactCount, FactWeek, Tally, Triangle
 from tests.analysis.unit_rows import ACTIVE, LINES, draw_rows, exact, make_plan, matrix, triangle_of, triangle_of_rows
@@ -67,23 +68,23 @@ def test_the_enrollment_lies_where_trying_every_week_finds_the_best(
     last = first + days(length - 1)
     known = by_trying(plan, first, last)
     if known is None:
-        with pytest.raises(history.TooShort):
-            history.past(plan, first, last)
+        with pytest.raises(TooShort):
+            past_of(plan, first, last)
         return
-    found = history.past(plan, first, last)
+    found = past_of(plan, first, last)
     assert (found.plan.start_date, found.as_of - days(lag_days)) == known
 
 
 def test_the_whole_horizon_ends_right_before_the_start() -> None:
     # By the clock of the unit its last unit needs 7 (2 + 5) + 13 = 62 days: nine weeks.
-    found = history.past(planned(), START - days(400), START + days(90))
+    found = past_of(planned(), START - days(400), START + days(90))
     assert (found.plan.start_date, found.as_of) == (START - days(63), START)
-    found = history.past(planned(clock="calendar"), START - days(400), START + days(90))
+    found = past_of(planned(clock="calendar"), START - days(400), START + days(90))
     assert (found.plan.start_date, found.as_of) == (START - days(56), START)
 
 
 def test_facts_that_end_before_the_start_are_read_to_their_end() -> None:
-    found = history.past(planned(lag_days=2), START - days(400), START - days(11))
+    found = past_of(planned(lag_days=2), START - days(400), START - days(11))
     # The last day read is 13 days before the start: 62 days before it begin on day 74, a whole week earlier on 77.
     assert (found.plan.start_date, found.as_of) == (START - days(77), START - days(10))
 
@@ -91,21 +92,21 @@ def test_facts_that_end_before_the_start_are_read_to_their_end() -> None:
 def test_the_plan_of_the_past_reads_the_same_values_of_one_variant() -> None:
     adjusted = replace(LINES, adjust=("age",))
     plan = planned(metrics=(adjusted, ACTIVE), segments=("country",))
-    found = history.past(plan, START - days(400), START).plan
+    found = past_of(plan, START - days(400), START).plan
     assert [(one.key, one.control) for one in found.variants] == [("control", True)]
     assert (found.segments, found.metrics[0].adjust) == ((), ())
     assert Layout.of(found) == Layout.of(plan)
 
 
 def test_a_short_past_says_what_there_is_and_what_it_takes() -> None:
-    with pytest.raises(history.TooShort) as raised:
-        history.past(planned(), START - days(40), START)
+    with pytest.raises(TooShort) as raised:
+        past_of(planned(), START - days(40), START)
     assert str(raised.value) == (
         "before 2024-07-01 there are facts from 2024-05-22 on, 40 days; a plan needs 41 days in whole weeks before "
         "start_date (pre_weeks 2, enrollment_weeks 3 and one week of every unit)"
     )
-    with pytest.raises(history.TooShort, match=r"no facts \(the first is of 2024-07-02\).*21 days.*\(enrollment_weeks"):
-        history.past(planned(pre_weeks=0, clock="calendar"), START + days(1), START + days(5))
+    with pytest.raises(TooShort, match=r"no facts \(the first is of 2024-07-02\).*21 days.*\(enrollment_weeks"):
+        past_of(planned(pre_weeks=0, clock="calendar"), START + days(1), START + days(5))
 
 
 # --- What is taken from a triangle ------------------------------------------------------------------------------------

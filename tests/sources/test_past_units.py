@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from analysis.history import Past
+from analysis.past import Past
 from analysis.plan import Metric, Plan
 from analysis.triangle import Triangle, combine
 from experiments.sources.base import Columns, HistoryTooShort, SourceProblem, SourceSpec

@@ -52,10 +52,13 @@ class Command(HoldfastCommand):
         if len(wanted) < len(options["wanted"]):
             raise CommandError("--wanted names a metric twice; give each metric one lift", returncode=2)
         with plain_problems(), StepProgress() as progress:
-            planned = planner.plan(
-                path, today, start_date=start_date, wanted=wanted, units_per_week=options["units_per_week"],
-                kind=options["history"], on_step=progress,
-            )  # fmt: skip
+            try:
+                planned = planner.plan(
+                    path, today, start_date=start_date, wanted=wanted, units_per_week=options["units_per_week"],
+                    kind=options["history"], on_step=progress,
+                )  # fmt: skip
+            except planner.CannotPlan as problem:
+                raise CommandError(str(problem)) from problem
         if options["format"] == "json":
             self.stdout.write(json.dumps(planner.to_json(planned), indent=1, allow_nan=False))
         else:
