@@ -30,6 +30,11 @@ def percent_interval(low: float | None, high: float | None) -> str:
     return f"{_hundredths(low, decimals, True)} to {_hundredths(high, decimals, True)} %"
 
 
+def points(fraction: float | None) -> str:
+    """Return a difference of two lifts in percentage points: ``+3.0``, ``−0.42``."""
+    return NOTHING if (text := percent(fraction)) == NOTHING else text.removesuffix(" %")
+
+
 def number(value: float | None) -> str:
     """Return a value with three significant digits; digits before the decimal point are all kept."""
     if value is None or not math.isfinite(value):

@@ -1,5 +1,6 @@
-"""What Holdfast keeps: experiments and their plans, looks and their work, the current moments, and results as rows."""
+"""What Holdfast keeps: experiments and their plans, looks and their work, moments, results, people and decisions."""
 
+from experiments.models.audit import AuditEntry
 from experiments.models.claims import (
     ConflictRow,
     FlipRow,
@@ -9,18 +10,22 @@ from experiments.models.claims import (
     ReversalRow,
     RollbackRow,
 )
-from experiments.models.experiment import CannotStart, Experiment, Variant
+from experiments.models.decision import Decision
+from experiments.models.evidence import Evidence
+from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import CurrentTriangle, FactCountRow, MomentsCell, TallyExclusion, TallyRow
+from experiments.models.person import Person
 from experiments.models.plan import Amendment, Plan
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
 from experiments.models.source import Source
 
 __all__ = [
-    "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "EffectRow", "Experiment",
-    "FactCountRow", "FlipRow", "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric",
-    "MetricUse", "MomentsCell", "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source",
-    "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
+    "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow", "Claim", "ConflictRow",
+    "CurrentTriangle", "Decision", "EffectRow", "Evidence", "Experiment", "FactCountRow", "FlipRow",
+    "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
+    "OecRow", "Person", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "TallyExclusion",
+    "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
 ]  # fmt: skip

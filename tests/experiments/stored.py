@@ -3,15 +3,18 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
-from analysis.results import Scorecard
+from analysis.results import Action, Scorecard
 from experiments.definitions import Definition
-from experiments.models import Experiment, Look, write_scorecard
+from experiments.models import Decision, Experiment, Look, write_scorecard
 from experiments.models.look import DONE
+from experiments.services import decisions
 from experiments.services.apply import apply
 from experiments.sources.base import SourceSpec
+from tests.people import person
 
 NOW = datetime(2018, 1, 2, 12, tzinfo=UTC)
 FOLDER = Path("/nowhere")
@@ -49,3 +52,10 @@ def new_look(key: str, as_of: date, number: int = 1) -> Look:
         fingerprint="test",
         planned_at=NOW,
     )
+
+
+def decide(key: str, action: Action, reason: str = "", by: str = "owner", **changes: Any) -> Decision:
+    """Decide on what is there now."""
+    found = decisions.situation(key, "treatment")
+    read = {"look_id": found.look_id, "revision": found.experiment.revision, **changes}
+    return decisions.decide(key, "treatment", action, reason=reason, by=person(by), now=NOW, **read)

@@ -18,6 +18,7 @@ from experiments.models import (
     CheckRow,
     ConflictRow,
     CurrentTriangle,
+    Decision,
     EffectRow,
     Experiment,
     FactCountRow,
@@ -43,7 +44,9 @@ from experiments.models import (
 )
 from experiments.models.scorecard import TABLES
 from experiments.services.apply import apply
+from tests.experiments import broken_lives
 from tests.experiments.looks import NOW, definition
+from tests.people import person
 
 DAY = date(2024, 2, 26)
 SHA = "0123456789abcdef" * 4
@@ -219,6 +222,7 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("recommendation_has_reasons", RecommendationRow, {"reasons": ["a reason", ""]}),
     ("check_state_is_known", CheckRow, {"state": "perhaps"}),
     ("check_p_is_a_share", CheckRow, {"p_value": 2.0}),
+    *broken_lives.REFUSED,
 ]
 
 #: Rules of uniqueness, tried with a copy of a valid row that differs in these columns only.
@@ -249,6 +253,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("rollback_is_unique", RollbackRow, {"position": 99}),
     ("recommendation_is_unique", RecommendationRow, {"position": 99}),
     ("check_is_unique", CheckRow, {"position": 99}),
+    *broken_lives.TWICE,
 ]
 
 pytestmark = pytest.mark.django_db
@@ -278,6 +283,10 @@ def everything(tmp_path: Path) -> Experiment:
     TallyRow.objects.create(triangle=head, week=0, rows=1, nulls=0)
     TallyExclusion.objects.create(triangle=head, week=0, reason="two_variants", units=1)
     FactCountRow.objects.create(triangle=head, week=0, exposure_week=0, rows=1, before_pre_period=0)
+    Decision.objects.create(
+        experiment=experiment, revision=1, variant="treatment", action="roll_back", recommended="roll_back",
+        by=person("owner"), decided_at=NOW, look=look, document={"version": 1},
+    )  # fmt: skip
     return experiment
 
 
@@ -343,6 +352,30 @@ def test_the_database_refuses_a_second_row_for_the_same_thing(
     refused(constraint, lambda: row.save(force_insert=True))
 
 
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(
+    ("constraint", "model", "values"),
+    broken_lives.REFUSED_NEW,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_database_refuses_a_new_row_that_breaks_its_rules(
+    constraint: str, model: type[models.Model], values: dict[str, Any]
+) -> None:
+    row = model._default_manager.order_by("pk").last()
+    assert row is not None
+    row.pk = None
+    if isinstance(row, Decision):
+        row.revision = 99
+    for name, value in values.items():
+        setattr(row, name, value)
+    refused(constraint, lambda: row.save(force_insert=True))
+
+
+@pytest.mark.parametrize("values", broken_lives.PROPER, ids=str)
+def test_lives_that_are_not_spoiled_are_taken(everything: Experiment, values: dict[str, Any]) -> None:
+    assert Experiment.objects.filter(pk=everything.pk).update(**values) == 1
+
+
 @pytest.mark.parametrize("model", [Source, Experiment])
 @pytest.mark.usefixtures("everything")
 def test_a_key_is_given_once(model: type[models.Model]) -> None:
@@ -377,7 +410,7 @@ def test_a_plan_that_is_not_frozen_can_be_changed_and_deleted(everything: Experi
 
 def test_every_rule_of_the_database_has_been_broken_above() -> None:
     rules = {rule.name for model in apps.get_app_config("experiments").get_models() for rule in model._meta.constraints}
-    assert rules == {name for name, _, _ in (*REFUSED, *TWICE)}
+    assert rules == {name for name, _, _ in (*REFUSED, *broken_lives.REFUSED_NEW, *TWICE)}
 
 
 def test_every_field_of_a_result_has_a_column_of_its_type() -> None:
