@@ -169,7 +169,14 @@ class Experiment(models.Model):
         self._must_be(CannotClose, RUNNING)
         if self.today(now) < self._enrollment_end():
             raise CannotClose(f"enrollment of {self.key} lasts until {self._enrollment_end()}; that is in the plan")
-        self._move(CannotClose, "enrollment closed", by, now, state=ENROLLMENT_CLOSED, enrollment_closed_at=now)
+        self._move(
+            CannotClose,
+            "enrollment closed",
+            by,
+            now,
+            state=ENROLLMENT_CLOSED,
+            enrollment_closed_at=self._not_before(now),
+        )
 
     def close_if_due(self, now: datetime) -> bool:
         """Close enrollment if its weeks are over, and say whether that happened now."""
@@ -199,7 +206,7 @@ class Experiment(models.Model):
         changes: dict[str, Any] = {}
         if all(key in final for key in treatments):
             outcome = next(words for ending, words in states.OUTCOMES.items() if ending in final.values())
-            changes = {"state": DECIDED, "outcome": outcome, "decided_at": self.decided_at or now}
+            changes = {"state": DECIDED, "outcome": outcome, "decided_at": self.decided_at or self._not_before(now)}
         self._move(CannotDecide, "decided", by, now, {"variant": variant, "action": action}, reason, **changes)
 
     def last_decisions(self) -> dict[str, "Decision"]:
@@ -212,7 +219,7 @@ class Experiment(models.Model):
         if self.state in (RUNNING, ENROLLMENT_CLOSED):
             raise CannotArchive(f"{self.key} is {self.standing}: decide on it first")
         self._must_be(CannotArchive, DRAFT, IN_REVIEW, DECIDED)
-        self._move(CannotArchive, "archived", by, now, state=ARCHIVED, archived_at=now)
+        self._move(CannotArchive, "archived", by, now, state=ARCHIVED, archived_at=self._not_before(now))
 
     def _has_its_day_come(self, now: datetime) -> bool:
         return self.today(now) >= self.current_plan.load().start_date
@@ -221,6 +228,10 @@ class Experiment(models.Model):
         """The first day whose exposures are left out."""
         plan = self.current_plan.load()
         return plan.start_date + timedelta(days=7 * plan.enrollment_weeks)
+
+    def _not_before(self, now: datetime) -> datetime:
+        """``now``, but not before what has happened: the clocks of two machines differ by seconds."""
+        return max(moment for moment in (now, self.started_at, self.decided_at) if moment is not None)
 
     def _must_be(self, refusal: type[CannotChange], *allowed: str) -> None:
         if self.state not in allowed:

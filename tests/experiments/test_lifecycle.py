@@ -163,6 +163,12 @@ def test_enrollment_closes_when_its_weeks_are_over_and_not_before(make: Make) ->
     assert experiment.standing == "enrollment closed"
 
 
+def test_a_machine_whose_clock_is_late_does_not_turn_dates_around(make: Make) -> None:
+    experiment = make()
+    experiment.close_enrollment(by=WHO, now=NOW - timedelta(seconds=5))
+    assert experiment.enrollment_closed_at == experiment.started_at == NOW
+
+
 def test_of_several_treatments_all_have_to_be_decided(make: Make) -> None:
     variants = [
         {"key": "control", "weight": 50, "control": True},
