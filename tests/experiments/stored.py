@@ -20,10 +20,10 @@ NOW = datetime(2018, 1, 2, 12, tzinfo=UTC)
 FOLDER = Path("/nowhere")
 
 
-def applied(card: Scorecard) -> str:
+def applied(card: Scorecard, now: datetime = NOW) -> str:
     """Apply the scorecard's plan, without any data behind it, and return its key."""
     source = SourceSpec(kind="files", folder=FOLDER, exposures="exposures.parquet", facts="facts.parquet")
-    apply([Definition(plan=card.plan, source=source, file="test.yaml", text="")], NOW)
+    apply([Definition(plan=card.plan, source=source, file="test.yaml", text="")], now)
     return card.plan.key
 
 
