@@ -70,4 +70,4 @@ class OwnerForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["person"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = Person.objects.filter(is_active=True, role__in=("owner", "admin"))
+        field.queryset = Person.objects.filter(is_active=True, demo_run__isnull=True, role__in=("owner", "admin"))

@@ -1,12 +1,11 @@
 """Create or update experiments from definition files: all of them or none, with the difference to what was there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from django.db import DataError, connection, transaction
-from django.db.models import F
 
 from analysis.plan import Plan as PlanBody
 from experiments.definitions import Definition, plan_to_json
@@ -87,14 +86,15 @@ def apply(
 
 def _stored(definition: Definition, now: datetime, amend: str | None, by: str) -> Applied:
     try:
-        applied = _apply_one(definition, now, amend)
+        experiment, applied = _apply_one(definition, now, amend)
         _record(applied, now, amend, by)
+        starts = experiment.start_if_due(now) or applied.starts
     except CannotStart as problem:
         raise CannotApply(f"{definition.file}: {problem}") from problem
     except DataError as error:  # such as NUL in a text, or an infinity in a reserved key
         first = (str(error).splitlines() or [""])[0]
         raise CannotApply(f"{definition.file}: the database cannot store a value of it: {first}") from error
-    return applied
+    return replace(applied, starts=starts)
 
 
 def _record(applied: Applied, now: datetime, amend: str | None, by: str) -> None:
@@ -117,7 +117,7 @@ def _check_repeated(definitions: Sequence[Definition]) -> None:
         files[key] = definition.file
 
 
-def _apply_one(definition: Definition, now: datetime, amend: str | None) -> Applied:
+def _apply_one(definition: Definition, now: datetime, amend: str | None) -> tuple[Experiment, Applied]:
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
     if stored is None:
@@ -125,21 +125,20 @@ def _apply_one(definition: Definition, now: datetime, amend: str | None) -> Appl
     return _update(stored, definition, source, now, amend)
 
 
-def _create(definition: Definition, source: Source | None, now: datetime) -> Applied:
+def _create(definition: Definition, source: Source | None, now: datetime) -> tuple[Experiment, Applied]:
     plan = definition.plan
     experiment = Experiment(key=plan.key, kind=plan.kind, created_at=now)
     _describe(experiment, definition)
     experiment.source = source or _own_source(definition.source)
     experiment.save()
     _put_in_force(experiment, _new_plan(experiment, plan, version=1), plan)
-    starts = experiment.start_if_due(now)
     changes = _difference({}, _flat(plan, experiment.source))
-    return Applied(plan.key, plan.kind, "created", 1, starts, changes)
+    return experiment, Applied(plan.key, plan.kind, "created", 1, False, changes)
 
 
 def _update(
     experiment: Experiment, definition: Definition, source: Source | None, now: datetime, amend: str | None
-) -> Applied:
+) -> tuple[Experiment, Applied]:
     plan = definition.plan
     if plan.kind != experiment.kind:
         raise CannotApply(
@@ -156,12 +155,12 @@ def _update(
     action: Action = "updated"
     if not experiment.current_plan.describes(plan):
         action = _change_plan(experiment, definition, now, amend)
-        starts = experiment.start_if_due(now) or starts
     changes = _difference(before, _flat(plan, experiment.source))
     if changes:  # whoever is about to start it or to decide on it has to read it again
-        Experiment.objects.filter(pk=experiment.pk).update(revision=F("revision") + 1)
+        experiment.revision += 1
+        experiment.save(update_fields=["revision"])
     version = experiment.current_plan.version
-    return Applied(plan.key, plan.kind, action if changes else "unchanged", version, starts, changes)
+    return experiment, Applied(plan.key, plan.kind, action if changes else "unchanged", version, starts, changes)
 
 
 def _describe(experiment: Experiment, definition: Definition) -> None:

@@ -140,12 +140,11 @@ def _form(
 def card_of(entry: Logged) -> Card:
     """Arrange one decision for the log."""
     decision, frozen = entry.decision, entry.evidence
-    action, tone = ACTIONS[decision.ending]
     recommended = ACTIONS[decision.advised][0] if decision.advised else "nothing"
     return Card(
         entry=entry,
-        action=action,
-        tone=tone,
+        action=ACTIONS[decision.ending][0],
+        tone="open" if decision.follows_advice else "within",
         recommended=recommended,
         followed=tuple(_followed(one) for one in entry.since.followed) if entry.since else (),
         evidence=evidence_rows(entry.plan, frozen) if frozen else (),

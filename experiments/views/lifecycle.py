@@ -114,11 +114,11 @@ def _done(request: HttpRequest, key: str, verb: Verb, form: VerbForm) -> HttpRes
 @needs("refresh")
 def refresh(request: HttpRequest, key: str) -> HttpResponse:
     """Ask for the newest look, and show how far it is."""
-    experiment = _found(key)
+    _found(key)
     try:
         plan_look(key, None, timezone.now(), by=person_of(request).email)
     except (CannotRefresh, QueueProblem) as problem:
-        return _history(request, experiment, str(problem), status=409)
+        return _history(request, _found(key), str(problem), status=409)
     return HttpResponseRedirect(reverse("scorecard", args=[key]))
 
 

@@ -59,12 +59,12 @@ def test_definitions_are_logged_with_what_they_change(tmp_path: Path) -> None:
     apply([definition(tmp_path, name="Renamed", horizon_weeks=8)], NOW, by="owner@example.com", amend="too short")
     apply([definition(tmp_path, name="Again")], NOW, by="editor@example.com", amend="never mind", dry_run=True)
     assert told() == [
-        ("holdfast", "started", ""),
         ("editor@example.com", "defined", ""),
+        ("holdfast", "started", ""),
         ("editor@example.com", "redefined", ""),
         ("owner@example.com", "plan amended", "too short"),
     ]
-    amended, renamed, defined, started = audit.history("small")
+    amended, renamed, started, defined = audit.history("small")
     assert amended.changes == [("horizon_weeks", 6, 8)]
     assert renamed.changes == [("name", "A small experiment", "Renamed")]
     assert defined.before == {}
