@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import add_never_cache_headers
+from django.views.defaults import permission_denied
 from django_htmx.http import HttpResponseClientRefresh
 
 from experiments.models import Person
@@ -61,9 +62,12 @@ class Guard:
             return None
         if request.user.must_change_password:
             return _to("account_change_password", request)
-        if what is None and request.method not in READING:
-            raise NotAllowed("nothing can be changed here")
-        _require(request, what or "read", kwargs.get("key"))
+        try:
+            if what is None and request.method not in READING:
+                raise NotAllowed("nothing can be changed here")
+            _require(request, what or "read", kwargs.get("key"))
+        except NotAllowed as refusal:  # answered here: raised, it would be logged like a mistake of ours
+            return permission_denied(request, refusal)
         return None
 
 

@@ -1,6 +1,7 @@
 """Decisions: the evidence they rest on, frozen; what they take; and the log that shows what became true."""
 
 import json
+import tomllib
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from analysis import decay
 from analysis.results import Scorecard
 from experiments import __version__
 from experiments.models import AuditEntry, CannotChange, CannotDecide, Decision, Experiment, Look, evidence
+from experiments.processes import CHECKOUT
 from experiments.services import decisions
 from experiments.services.access import NotAllowed
 from experiments.services.results import NoSuchExperiment
@@ -54,6 +56,11 @@ def test_the_evidence_is_the_same_after_its_way_through_json() -> None:
     before = evidence.of_look(Look.objects.select_related("plan__experiment").get(), "treatment")
     document = json.loads(json.dumps(evidence.to_json(before), allow_nan=False))
     assert asdict(evidence.from_json(document)) == asdict(before)
+
+
+def test_the_version_that_is_frozen_is_the_one_of_the_package() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert __version__ == project["version"]
 
 
 def test_another_version_of_the_document_is_refused() -> None:
