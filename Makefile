@@ -35,7 +35,7 @@ install: $(STAMP) $(STATIC) ## set up .venv with the locked packages, and the st
 demo: install ## apply the examples, run their looks, print the scorecards, serve the pages (ARGS=--no-serve ends instead)
 	@$(BIN)/python manage.py demo $(ARGS)
 
-up: install ## run the web pages and a worker on this machine until Ctrl-C (ARGS="--port 8001")
+up: install ## run the web pages, a worker and the schedule on this machine until Ctrl-C (ARGS="--port 8001")
 	@$(BIN)/python manage.py up $(ARGS)
 
 test: install ## run the tests, less the slow ones (ARGS="-n 0 -k words"; COVERAGE=1 holds coverage to its floors)

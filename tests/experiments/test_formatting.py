@@ -29,6 +29,10 @@ def test_percentages_have_a_sign_and_at_most_three_significant_digits(fraction: 
     assert formatting.percent(fraction) == text
 
 
+def test_points_are_percentages_without_the_sign_of_one() -> None:
+    assert [formatting.points(value) for value in (0.03, -0.105, None)] == ["+3.0", "−10.5", "—"]
+
+
 def test_a_percentage_can_go_without_its_plus() -> None:
     assert formatting.percent(0.5, signed=False) == "50.0 %"
     assert formatting.percent(-0.5, signed=False) == "−50.0 %"
