@@ -203,7 +203,8 @@ def _table_for(z: Array, correlation: bytes, times: bytes) -> tuple[Array, Array
     budgets, critical = np.zeros(0), np.zeros((len(z), 0))
     for group in _BUDGETS:
         budgets = np.concatenate([group, budgets])
-        critical = np.hstack([_rolling_table(correlation, times, group), critical])
+        # Neighbors may have changed places by the noise of the paths.
+        critical = np.sort(np.hstack([_rolling_table(correlation, times, group), critical]), axis=1)[:, ::-1]
         # Between two budgets the curve is drawn by their neighbors: one more on the far side, and it is known.
         if (z <= critical[:, 1]).all():
             break
@@ -212,11 +213,9 @@ def _table_for(z: Array, correlation: bytes, times: bytes) -> tuple[Array, Array
 
 @lru_cache(maxsize=384)
 def _rolling_table(correlation: bytes, times: bytes, budgets: tuple[float, ...]) -> Array:
-    """Boundaries by look and budget, shape (L, B), of float64 arrays given as bytes; falling with the budget."""
+    """Boundaries by look and budget, shape (L, B), of float64 arrays given as bytes."""
     shares = np.frombuffer(times)
-    found = first_crossings(np.frombuffer(correlation).reshape(len(shares), -1), np.outer(shares, budgets))
-    # Neighbors may have changed places by the noise of the paths.
-    return np.sort(found, axis=1)[:, ::-1]
+    return first_crossings(np.frombuffer(correlation).reshape(len(shares), -1), np.outer(shares, budgets))
 
 
 def anytime_critical(units: float, alpha: float, planned_units: float) -> float:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import rolling, windows
+from analysis import windows
 from analysis.effects import contrast, effect_of, means_of
+from analysis.legs import window_legs
 from analysis.moments import Moments
 from analysis.plan import DecisionRule, Metric, Plan
 from analysis.results import ReversalRow
-from analysis.reversal import TESTS, legs
 from analysis.triangle import Cell
 from tests.analysis.reversal_rows import reversal
 from tests.analysis.unit_rows import (
@@ -101,7 +101,7 @@ def test_the_worked_example_of_the_intersection_union_test_is_reproduced() -> No
     control, treatment = exact(n, [0, -0.01, 0.0075], half), exact(n, [0, 0.01, -0.0075], half)
     triangle = two_window_triangle(plan, control, treatment)
     row = reversal(triangle, LINES, "a")
-    read = legs(triangle, LINES, "a", {test: rolling.readings(triangle, test) for test in TESTS})
+    read = window_legs(triangle, LINES, "a")
     assert read.early_p(triangle.as_of) == pytest.approx(known["p_early"], abs=tolerance)
     assert read.late["confirmed"].p_values[-1] == pytest.approx(known["p_late"], abs=tolerance)
     assert row.p_value == pytest.approx(known["p_value"], abs=tolerance)

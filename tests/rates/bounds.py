@@ -14,7 +14,7 @@ have a standard error of .0034 there, so that a true .93 or .97 passes in fewer 
 from scipy import stats
 
 #: Worlds of a full run; fewer are a thin slice.
-FULL = 4_000
+FULL = 1_000
 
 #: Confidence of what a full run shows, and of what a thin slice refutes (four standard errors of a normal estimate).
 SHOWN, REFUTED = 0.99, 1 - 1 / 16_000

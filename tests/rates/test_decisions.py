@@ -132,9 +132,9 @@ class Outcome:
 
 def followed(triangle: Triangle, truth: Truth) -> Outcome:
     launched: int | None = None
+    of_metric = {metric.key: triangle.of_metric(metric) for metric in triangle.plan.metrics}
     for day in weekly_looks(triangle.plan, triangle.as_of):
-        past = triangle.at(day)
-        card = judge(past, {metric.key: past.of_metric(metric) for metric in past.plan.metrics})
+        card = judge(triangle.at(day), {key: own.at(day) for key, own in of_metric.items()})
         action, week = card.recommendations[0].action, look_number(triangle.plan, day)
         if action in ("roll_back", "stop"):
             return Outcome(action, truth.worth(launched, week) if launched is not None else 0.0)
