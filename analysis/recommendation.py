@@ -6,11 +6,11 @@ A pure function of what the scorecard says; a person decides. The first rule tha
     roll_back             a rollback criterion surely met, a reversal confirmed on a primary metric, a guardrail surely
                           inferior, or a long-term primary metric surely worse
     keep_running          before min_weeks
-    launch                a primary surely better, every judged window and guardrail readable, none worse, all
+    launch                a primary surely better, every primary readable late and every guardrail, none worse, all
                           guardrails non-inferior, nothing turned or warned, no alarm
     launch_with_holdback  a short-term primary surely better, nothing worse, inferior, turned or warned so far, no
                           alarm, and late windows not readable yet
-    stop                  every judged window readable and nothing won
+    stop                  every primary and guardrail readable and nothing won
     keep_running          otherwise
 
 A short-term primary that lost early and surely wins in the late window has made up for it: the early loss blocks no
@@ -126,7 +126,7 @@ def _win(evidence: Evidence) -> Iterator[str]:
 
 
 def _early_win(evidence: Evidence) -> Iterator[str]:
-    unread = list(_unread(evidence, lived=False))
+    unread = list(_unread(evidence, later=True))
     if not unread or any(_blocks(evidence)) or any(_inferior_so_far(evidence)):
         return
     better = list(_better(evidence, "short"))
@@ -215,29 +215,28 @@ def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
             yield f"guardrail {row.metric} is not surely within its margin of {_margin(row)}: {_said(row)}"
 
 
-def _unread(evidence: Evidence, lived: bool | None = None) -> Iterator[str]:
-    """Yield what decides and cannot be read: guardrails and the judged windows of primaries.
+def _unread(evidence: Evidence, *, later: bool = False) -> Iterator[str]:
+    """Yield the primaries and guardrails whose last word cannot be read; with ``later`` those alone that can be one day.
 
-    ``lived`` asks for those alone that all units have lived and that have no interval all the same (True), or that
-    will be readable later (False). A short-term primary is judged on its late window too, so that not even a plan
-    without a long-term metric launches for good, or stops, on early weeks alone.
+    The last word on a short-term primary is its late window, so that not even a plan without a long-term metric
+    launches for good, or stops, on early weeks.
     """
-    plan, seen = evidence.plan, set[int]()
-    guardrails = ((metric.key, metric.deciding_window) for metric in plan.metrics if metric.role == "guardrail")
-    for key, name in (*claims.judged(plan), *guardrails):
-        row, window = evidence.claim(key, name), plan.window(name)
-        # A time to event has one row, whichever window is asked for.
-        if evidence.readable(row) or id(row) in seen:
+    plan = evidence.plan
+    for metric in plan.metrics:
+        if metric.role not in ("primary", "guardrail"):
             continue
-        seen.update(() if row is None else (id(row),))
+        short = metric.role == "primary" and metric.term == "short"
+        window = plan.window("late" if short else metric.deciding_window)
+        row = evidence.claim(metric.key, window.name)
         day = windows.fully_readable(plan, window.end_week) if row is None else row.readable_from
-        if lived is not None and lived != (evidence.as_of >= day):
+        lived = evidence.as_of >= day
+        if evidence.readable(row) or (later and lived):
             continue
-        if evidence.as_of >= day:
-            yield f"{key} has no interval to decide on: {(row and row.reason) or 'nothing is known of it'}"
+        if lived:
+            yield f"{metric.key} has no interval to decide on: {(row and row.reason) or 'nothing is known of it'}"
         else:
             weeks = f"over {row.tau} weeks" if isinstance(row, SurvivalComparisonRow) else f"in {window.label}"
-            yield f"{key} {weeks} is readable from {day}"
+            yield f"{metric.key} {weeks} is readable from {day}"
 
 
 def _said(row: ClaimRow) -> str:

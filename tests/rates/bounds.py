@@ -23,6 +23,11 @@ SHOWN, REFUTED = 0.99, 1 - 1 / 16_000
 PROMISED = (0.94, 0.96)
 
 
+def is_full(count: int, full: bool | None = None) -> bool:
+    """Whether a run has to show what it claims; of parts of the worlds the whole run's size decides."""
+    return count >= FULL if full is None else full
+
+
 def upper_limit(hits: int, count: int, confidence: float = SHOWN) -> float:
     """The largest rate at which so few hits are not rarer than 1 - confidence (Clopper & Pearson 1934)."""
     return 1.0 if hits == count else float(stats.beta.ppf(confidence, hits + 1, count - hits))
@@ -33,15 +38,15 @@ def lower_limit(hits: int, count: int, confidence: float = SHOWN) -> float:
     return 0.0 if hits == 0 else float(stats.beta.ppf(1 - confidence, hits, count - hits + 1))
 
 
-def check_at_most(hits: int, count: int, bound: float) -> None:
+def check_at_most(hits: int, count: int, bound: float, full: bool | None = None) -> None:
     """A full run must show that the rate is at most ``bound``; a thin slice must not refute it."""
-    limit = upper_limit(hits, count) if count >= FULL else lower_limit(hits, count, REFUTED)
+    limit = upper_limit(hits, count) if is_full(count, full) else lower_limit(hits, count, REFUTED)
     assert limit <= bound, f"{hits} of {count}: the limit is {limit:.4f}, and at most {bound} is claimed"
 
 
-def check_at_least(hits: int, count: int, bound: float) -> None:
+def check_at_least(hits: int, count: int, bound: float, full: bool | None = None) -> None:
     """A full run must show that the rate is at least ``bound``; a thin slice must not refute it."""
-    limit = lower_limit(hits, count) if count >= FULL else upper_limit(hits, count, REFUTED)
+    limit = lower_limit(hits, count) if is_full(count, full) else upper_limit(hits, count, REFUTED)
     assert limit >= bound, f"{hits} of {count}: the limit is {limit:.4f}, and at least {bound} is claimed"
 
 
