@@ -216,7 +216,7 @@ def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
 
 
 def _unread(evidence: Evidence, *, later: bool = False) -> Iterator[str]:
-    """Yield the primaries and guardrails whose last word cannot be read; with ``later`` those alone that can be one day.
+    """Yield the primaries and guardrails whose last word cannot be read, ``later`` those alone that can be one day.
 
     The last word on a short-term primary is its late window, so that not even a plan without a long-term metric
     launches for good, or stops, on early weeks.
