@@ -19,7 +19,7 @@ from tests.rates.tables import frozen
 from tests.rates.worlds import COLUMNS, HONEY, moments_of, worlds
 
 KEYS = ("lines",)
-MANY, FEW = 4_000, 150
+MANY, FEW = 4_000, 60
 
 COUNTS = [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)]
 
