@@ -152,10 +152,10 @@ def _adjusted(plain: Means, sides: Sequence[Moments]) -> Means:
         covariance = side.covariance
         slope = covariance[1:, 0] / variance
         means.append(raw - slope * (side.mean[0] - center))
-        residual.append((covariance[1:, 1:] - np.outer(slope, slope) * variance) / side.n)
+        residual.append((covariance[1:, 1:] - slope[:, None] * slope * variance) / side.n)
         slopes.append(slope)
     slope = np.concatenate(slopes)
-    joint = _block_diagonal(residual) + np.outer(slope, slope) * (spread / total.n)
+    joint = _block_diagonal(residual) + slope[:, None] * slope * (spread / total.n)
     return replace(
         plain, control=means[0], treatment=means[1], covariance=joint, adjusted=True, slopes=np.array(slopes)
     )

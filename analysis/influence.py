@@ -90,9 +90,8 @@ def _between(triangle: Triangle, first: Influence, second: Influence) -> Array:
 def _products(moments: Moments, left: Array, left_center: Array, right: Array, right_center: Array) -> Array:
     """Sum over units of (left @ (x - left_center)) (right @ (x - right_center))'."""
     mean = moments.mean
-    scatter = moments.products - np.outer(moments.sums, moments.sums) / moments.n
-    means = np.outer(left @ (mean - left_center), right @ (mean - right_center))
-    product: Array = left @ scatter @ right.T + moments.n * means
+    means = (left @ (mean - left_center))[:, None] * (right @ (mean - right_center))
+    product: Array = left @ moments.scatter @ right.T + moments.n * means
     return product
 
 

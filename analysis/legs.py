@@ -111,7 +111,7 @@ class WindowLegs(Legs):
             return None
         weeks = np.array([steps[position].span.start_week for position in lifts.steps])
         signed = self.metric.sign * lifts.values
-        return decay.forecast(weeks, signed, lifts.covariance, self.late_window).probability
+        return decay.late_loss_probability(weeks, signed, lifts.covariance, self.late_window)
 
 
 def _estimated(row: ReversalRow, means: Means, late: Window) -> ReversalRow:

@@ -10,7 +10,7 @@ Rules of validity:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Self
 
 import numpy as np
@@ -57,21 +57,29 @@ class Moments:
         """Build moments from a mean, shape (D,), and the scatter about it, shape (D, D): sum of (x-mean)(x-mean)'."""
         return cls(n, np.zeros_like(mean), scatter, mean)
 
-    @property
+    @cached_property
     def mean(self) -> Array:
-        """Means, shape (D,). Raises ZeroDivisionError without units."""
+        """Means, shape (D,), not to be written to. Raises ZeroDivisionError without units."""
         if not self.n:
             raise ZeroDivisionError("moments of no units have no mean")
         mean = self.shift + self.sums / self.n
         # A mean of zero about a shift that is not zero leaves rounding, which must not pass for a mean.
         return np.where(np.abs(mean) <= _ROUNDING_OF_MEAN * np.abs(self.shift), 0.0, mean)
 
-    @property
+    @cached_property
+    def scatter(self) -> Array:
+        """Sum over units of (x - mean)(x - mean)', shape (D, D), not to be written to; of at least one unit."""
+        return self.products - self.sums[:, None] * self.sums / self.n
+
+    @cached_property
     def covariance(self) -> Array:
-        """Sample covariance between units, shape (D, D), with n - 1 below. Raises ZeroDivisionError below two units."""
+        """Sample covariance between units, shape (D, D), with n - 1 below, not to be written to.
+
+        Raises ZeroDivisionError below two units.
+        """
         if self.n < 2:
             raise ZeroDivisionError("a covariance needs at least two units")
-        covariance = (self.products - np.outer(self.sums, self.sums) / self.n) / (self.n - 1)
+        covariance = self.scatter / (self.n - 1)
         # A column without variation leaves the rounding of its distance from the shift: that is no variance.
         still = np.diag(covariance) <= _ROUNDING_OF_VARIANCE * (self.sums / self.n) ** 2
         covariance[still, :] = 0
@@ -83,8 +91,8 @@ class Moments:
         if np.array_equal(shift, self.shift):
             return self
         move = self.shift - shift
-        cross = np.outer(self.sums, move)
-        products = self.products + (cross + cross.T) + self.n * np.outer(move, move)
+        cross = self.sums[:, None] * move
+        products = self.products + (cross + cross.T) + self.n * (move[:, None] * move)
         return Moments(self.n, self.sums + self.n * move, products, shift)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -96,7 +104,7 @@ class Moments:
     def pick(self, columns: Positions) -> "Moments":
         """Return the moments of some columns, given by their positions; -1 stands for a column of zeros."""
         known = columns >= 0
-        products = np.where(np.outer(known, known), self.products[np.ix_(columns, columns)], 0.0)
+        products = np.where(known[:, None] & known, self.products[np.ix_(columns, columns)], 0.0)
         sums, shift = np.where(known, self.sums[columns], 0.0), np.where(known, self.shift[columns], 0.0)
         return Moments(self.n, sums, products, shift)
 

@@ -6,14 +6,17 @@ A pure function of what the scorecard says; a person decides. The first rule tha
     roll_back             a rollback criterion surely met, a reversal confirmed on a primary metric, a guardrail surely
                           inferior, or a long-term primary metric surely worse
     keep_running          before min_weeks
-    launch                a primary surely better, every long-term primary and guardrail readable, none worse, all
+    launch                a primary surely better, every primary readable late and every guardrail, none worse, all
                           guardrails non-inferior, nothing turned or warned, no alarm
-    launch_with_holdback  a short-term primary surely better, nothing inferior, turned or warned so far, no alarm, and
-                          long-term windows not readable yet
-    stop                  all windows readable and nothing won
+    launch_with_holdback  a short-term primary surely better, nothing worse, inferior, turned or warned so far, no
+                          alarm, and late windows not readable yet
+    stop                  every primary and guardrail readable and nothing won
     keep_running          otherwise
 
-What is not readable is never "not worse". Ship rule after Schultzberg, Ankargren and Franberg 2024 (arXiv 2402.11609).
+A short-term primary that lost early and surely wins in the late window has made up for it: the early loss blocks no
+launch then (a slow burn). A guardrail that is surely beyond its margin in another window than the deciding one, so in
+the early weeks, blocks a launch with holdback and nothing else. What is not readable is never "not worse".
+Ship rule after Schultzberg, Ankargren and Franberg 2024 (arXiv 2402.11609).
 """
 
 from collections.abc import Callable, Iterator
@@ -76,7 +79,9 @@ def recommend(evidence: Evidence) -> RecommendationRow:
             return RecommendationRow(
                 variant=evidence.variant, action=action, reasons=reasons, changes_on=_changes_on(evidence, action)
             )
-    missing = (*_blocks(evidence), *_unread(evidence), *_undecided_guardrails(evidence))
+    missing = (
+        *_blocks(evidence), *_inferior_so_far(evidence), *_unread(evidence), *_undecided_guardrails(evidence),
+    )  # fmt: skip
     return RecommendationRow(
         variant=evidence.variant, action="keep_running", changes_on=_changes_on(evidence, "keep_running"),
         reasons=missing or ("nothing is decided yet: no primary metric is surely better or worse",),
@@ -115,11 +120,14 @@ def _win(evidence: Evidence) -> Iterator[str]:
     if any(_unread(evidence)) or any(_blocks(evidence)) or any(_undecided_guardrails(evidence)):
         return
     yield from _better(evidence, "short", "long", None)
+    for metric, row in _judged(evidence, "short"):
+        if _made_up(evidence, metric, row):
+            yield f"{metric.key} was surely worse before ({_said(row)}), and has made up for it"
 
 
 def _early_win(evidence: Evidence) -> Iterator[str]:
-    unread = list(_unread(evidence))
-    if not unread or any(_blocks(evidence)):
+    unread = list(_unread(evidence, later=True))
+    if not unread or any(_blocks(evidence)) or any(_inferior_so_far(evidence)):
         return
     better = list(_better(evidence, "short"))
     if better:
@@ -151,10 +159,18 @@ def _better(evidence: Evidence, *terms: str | None) -> Iterator[str]:
             yield f"{metric.key} is surely better: {_said(row)}"
 
 
+def _made_up(evidence: Evidence, metric: Metric, row: ClaimRow) -> bool:
+    """Whether a short-term primary was surely worse, and is surely better in the late window of all units."""
+    late = evidence.claim(metric.key, "late")
+    if late is None or late is row or metric.term != "short" or not evidence.readable(late):
+        return False
+    return claims.surely_worse(metric, row) and claims.surely_better(metric, late)
+
+
 def _blocks(evidence: Evidence) -> Iterator[str]:
     """Yield what forbids a launch of any kind so far."""
     for metric, row in _judged(evidence, "short", "long", None):
-        if claims.surely_worse(metric, row):
+        if claims.surely_worse(metric, row) and not _made_up(evidence, metric, row):
             yield f"{metric.key} is surely worse: {_said(row)}"
     for reversal in evidence.reversals:
         if reversal.state in ("confirmed", "turned", "warning"):
@@ -182,27 +198,45 @@ def _inferior(evidence: Evidence) -> Iterator[str]:
             yield f"guardrail {row.metric} is surely worse than its margin of {_margin(row)}: {_said(row)}"
 
 
+def _inferior_so_far(evidence: Evidence) -> Iterator[str]:
+    """Yield the guardrails that are surely beyond their margins in windows that do not decide."""
+    metrics = _metrics(evidence.plan)
+    for row in evidence.effects:
+        metric = metrics[row.metric]
+        if metric.role != "guardrail" or row.window == metric.deciding_window or row.drawn is None:
+            continue
+        if claims.verdict(metric, *row.drawn) == "inferior":
+            yield f"guardrail {metric.key} is surely worse than its margin of {_margin(row)} so far: {_said(row)}"
+
+
 def _undecided_guardrails(evidence: Evidence) -> Iterator[str]:
     for row in _guardrails(evidence):
         if evidence.readable(row) and row.verdict == "undecided":
             yield f"guardrail {row.metric} is not surely within its margin of {_margin(row)}: {_said(row)}"
 
 
-def _unread(evidence: Evidence) -> Iterator[str]:
-    """Yield the long-term primaries and guardrails that cannot be read yet, and from when."""
+def _unread(evidence: Evidence, *, later: bool = False) -> Iterator[str]:
+    """Yield the primaries and guardrails whose last word cannot be read, ``later`` those alone that can be one day.
+
+    The last word on a short-term primary is its late window, so that not even a plan without a long-term metric
+    launches for good, or stops, on early weeks.
+    """
     plan = evidence.plan
     for metric in plan.metrics:
-        if metric.role == "guardrail" or (metric.role == "primary" and metric.term != "short"):
-            window = plan.window(metric.deciding_window)
-            row = evidence.claim(metric.key, window.name)
-            if evidence.readable(row):
-                continue
-            if row is not None and evidence.as_of >= row.readable_from:
-                yield f"{metric.key} has no interval to decide on: {row.reason}"
-            elif isinstance(row, SurvivalComparisonRow):
-                yield f"{metric.key} over {row.tau} weeks is readable from {row.readable_from}"
-            else:
-                yield f"{metric.key} in {window.label} is readable from {windows.fully_readable(plan, window.end_week)}"
+        if metric.role not in ("primary", "guardrail"):
+            continue
+        short = metric.role == "primary" and metric.term == "short"
+        window = plan.window("late" if short else metric.deciding_window)
+        row = evidence.claim(metric.key, window.name)
+        day = windows.fully_readable(plan, window.end_week) if row is None else row.readable_from
+        lived = evidence.as_of >= day
+        if evidence.readable(row) or (later and lived):
+            continue
+        if lived:
+            yield f"{metric.key} has no interval to decide on: {(row and row.reason) or 'nothing is known of it'}"
+        else:
+            weeks = f"over {row.tau} weeks" if isinstance(row, SurvivalComparisonRow) else f"in {window.label}"
+            yield f"{metric.key} {weeks} is readable from {day}"
 
 
 def _said(row: ClaimRow) -> str:

@@ -73,9 +73,9 @@ class Replay:
 def replay(triangle: Triangle) -> Replay:
     """Replay every weekly look until the triangle's day."""
     steps: list[ReplayStep] = []
+    of_metric = by_metric(triangle)
     for day in windows.weekly_looks(triangle.plan, triangle.as_of):
-        past = triangle.at(day)
-        card = judge(past, by_metric(past))
+        card = judge(triangle.at(day), {key: own.at(day) for key, own in of_metric.items()})
         steps += [ReplayStep(row.variant, card.look, day, row.action, row.reasons) for row in card.recommendations]
     naive = tuple(_naive(triangle, variant.key) for variant in triangle.plan.treatments)
     return Replay(tuple(steps), naive)

@@ -169,7 +169,7 @@ def _state(
         words = f"better in {early.label} and worse in {crossing.reading.window.label} ({level})"
         return "confirmed" if confirmed.crossing else "turned", crossing.day, words
     if _warned(one, row.late_loss_probability, as_of):
-        first = _first_warning(one)
+        first = first_warning(one) or as_of
         words = f"better in {early.label}; a loss in {late.label} has a probability of {row.late_loss_probability:.2f}"
         return "warning", first, words
     if as_of < row.readable_from:
@@ -192,11 +192,10 @@ def _warned(one: Legs, probability: float | None, as_of: date) -> bool:
     return win and probability is not None and probability > WARNING_PROBABILITY
 
 
-def _first_warning(one: Legs) -> date:
-    """The first weekly look that warned; only asked for where today's look does."""
+def first_warning(one: Legs) -> date | None:
+    """Return the first weekly look at which an early win carried a warning; None if none did so far."""
+    level = one.triangle.plan.decision.alpha / 4
     for day in windows.weekly_looks(one.triangle.plan, one.triangle.as_of):
-        if day == one.triangle.as_of:
-            break
-        if one.early_p(day) < 0.5 and _warned(one, one.late_loss_probability(day), day):
+        if one.early_p(day) < level and _warned(one, one.late_loss_probability(day), day):
             return day
-    return one.triangle.as_of
+    return None

@@ -8,24 +8,18 @@ in other ways: ``rolling_*`` take any correlation (Genz 1992, Journal of Computa
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import optimize, special
 from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator, PPoly
-from scipy.stats import qmc
 
+from analysis.crossings import LEAST_P, LEAST_SPENT, density, first_crossings, solve
 from analysis.moments import Array
 from analysis.plan import Spending
-
-#: A look that would spend less than this tests nothing: its boundary is infinite.
-LEAST_SPENT = 1e-11
-
-#: The smallest p value that is told from zero: a smaller alpha spends nothing.
-LEAST_P = 1e-11
 
 #: Looks whose information differs by less than this part are one look: their statistics correlate above .9995, and
 #: quadrature over an increment that narrow would take thousands of nodes.
@@ -37,9 +31,6 @@ _PANEL, _PANEL_WEIGHTS = leggauss(16)
 
 #: Beyond this many standard deviations the density of an estimate is nothing.
 _FARTHEST = 9.0
-
-#: A critical value that moves less than this is found.
-_ARRIVED = 1e-9
 
 #: Alphas for which boundaries are tabled to invert them: evenly spaced on the normal scale, where the curve is smooth.
 _TABLE = (LEAST_P, *(2 * special.ndtr(np.linspace(special.ndtri(LEAST_P / 2), -0.001, 61)[1:])).tolist())
@@ -109,14 +100,19 @@ def _walked(
     nodes, mass = _remaining(before, deviation)
     step = np.maximum(spent(times[-1], np.array(alphas), spending) - before.used, 0.0)
 
+    spends = step >= LEAST_SPENT
+    nodes_of, mass_of = nodes[spends], mass[spends]
+
     def beyond(c: Array) -> tuple[Array, Array]:
-        above, below = ((sign * nodes - c[:, None] * root) / deviation for sign in (1, -1))
-        tail = (mass * (special.ndtr(above) + special.ndtr(below))).sum(axis=1)
-        slope = (mass * (_density(above) + _density(below))).sum(axis=1) * root / deviation
+        above, below = ((sign * nodes_of - c[:, None] * root) / deviation for sign in (1, -1))
+        tail = (mass_of * (special.ndtr(above) + special.ndtr(below))).sum(axis=1)
+        slope = (mass_of * (density(above) + density(below))).sum(axis=1) * root / deviation
         return tail, slope
 
-    critical = _solve(beyond, step, two_sided=True)
-    used = before.used + np.where(np.isfinite(critical), step, 0.0)
+    critical = np.full(len(step), np.inf)
+    start = np.clip(-special.ndtri(np.minimum(step[spends] / 2, 0.5)), 0.01, 39.0)
+    critical[spends] = solve(beyond, step[spends], start, lowest=0.0)
+    used = before.used + np.where(spends, step, 0.0)
     return _Walk(critical, used, information[-1], deviation, nodes, mass)
 
 
@@ -129,7 +125,7 @@ def _remaining(walk: _Walk, next_deviation: float) -> tuple[Array, Array]:
     fresh = edge[:, None] * points
     # One alpha at a time: all at once would be large arrays when an increment is narrow.
     mass = [
-        (_density((x[:, None] - old) / walk.deviation) + _density((x[:, None] + old) / walk.deviation)) @ at
+        (density((x[:, None] - old) / walk.deviation) + density((x[:, None] + old) / walk.deviation)) @ at
         for x, old, at in zip(fresh, walk.nodes, walk.mass, strict=True)
     ]
     return fresh, np.array(mass) / walk.deviation * weights * edge[:, None]
@@ -140,34 +136,6 @@ def _quadrature(deviations: float) -> tuple[Array, Array]:
     panels = max(2, math.ceil(_NODES_A_DEVIATION * deviations / len(_PANEL)))
     points = (np.arange(panels)[:, None] + (1 + _PANEL) / 2) / panels
     return points.ravel(), np.tile(_PANEL_WEIGHTS / (2 * panels), panels)
-
-
-def _density(x: Array) -> Array:
-    return np.asarray(np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
-
-
-def _solve(beyond: Callable[[Array], tuple[Array, Array]], step: Array, *, two_sided: bool) -> Array:
-    """Return c, shape (A,), at which the probability of being beyond it is ``step``; infinite where that is nothing.
-
-    ``beyond`` gives the probability and minus its slope. Newton's method on the logarithm, which is nearly straight in
-    the square of c, kept within a bracket.
-    """
-    spends = step >= LEAST_SPENT
-    wanted = np.where(spends, step, 0.5)
-    low, high = np.full(len(step), 0.0 if two_sided else -9.0), np.full(len(step), 40.0)
-    c = np.clip(-special.ndtri(np.minimum(wanted / (1 + two_sided), 0.5)), 0.01, 39.0)
-    for _ in range(60):
-        tail, slope = beyond(c)
-        more = tail > wanted
-        low, high = np.where(more, c, low), np.where(more, high, c)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            moved = c + np.log(tail / wanted) * tail / slope
-        arrived = np.abs(moved - c) < _ARRIVED
-        inside = np.isfinite(moved) & (moved > low) & (moved < high)
-        c = np.where(inside | arrived, moved, (low + high) / 2)
-        if arrived.all():
-            break
-    return np.where(spends, c, np.inf)
 
 
 def repeated_p(z: float, information: Sequence[float], times: Sequence[float], spending: Spending) -> float:
@@ -206,24 +174,12 @@ def rolling_boundaries(correlation: Array, cumulative: Array) -> Array:
 
     Under the null the probability of a first crossing by look l is ``cumulative[l]``.
     """
-    return _rolling(correlation, np.asarray(cumulative, dtype=float)[:, None])[:, 0]
+    return first_crossings(correlation, np.asarray(cumulative, dtype=float)[:, None])[:, 0]
 
 
-#: Quasi-random paths, and the most looks there are numbers for: two years of weeks and more. All are made at once, so
-#: what is known of a look does not change when another is added.
-_PATHS = 1024
-_MOST_LOOKS = 128
-_SEED = 20240102
-
-#: Scores are drawn, and paths doubled or dropped before each look, so that they are denser by exp(tilt z) where they
-#: cross: without it twenty of a thousand paths would decide. The tilt is this part of a single look's boundary.
-_TILT = 0.5
-
-#: A score that its past leaves with a smaller standard deviation repeats what is known.
-_NOTHING_NEW = 1e-4
-
-#: Total budgets for which rolling boundaries are tabled to invert them.
-_BUDGETS = np.array([1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 0.004, 0.0125, 0.04, 0.12, 0.35, 0.8])
+#: Total budgets for which rolling boundaries are tabled to invert them, some at a time: the large ones, which nearly
+#: every score stays below, come first.
+_BUDGETS = ((0.04, 0.12, 0.35, 0.8), (1e-4, 1e-3, 0.004, 0.0125), (1e-10, 1e-8, 1e-6, 1e-5))
 
 
 def rolling_p(z: Array, correlation: Array, times: Array) -> Array:
@@ -233,95 +189,33 @@ def rolling_p(z: Array, correlation: Array, times: Array) -> Array:
     """
     found = np.ones(len(z))
     found[0] = min(1.0, float(special.ndtr(-z[0])) / times[0])
-    critical = _rolling_table(correlation.tobytes(), np.asarray(times, dtype=float).tobytes())
+    budgets, critical = _table_for(z, correlation.tobytes(), np.asarray(times, dtype=float).tobytes())
     for look, score in enumerate(z[1:], start=1):
         known = np.isfinite(critical[look])
         if known.sum() > 1 and score > critical[look][known][-1]:
-            curve = PchipInterpolator(critical[look][known][::-1], special.ndtri(_BUDGETS[known])[::-1])
+            curve = PchipInterpolator(critical[look][known][::-1], special.ndtri(budgets[known])[::-1])
             found[look] = max(LEAST_P, float(special.ndtr(curve(min(score, critical[look][known][0])))))
     return found
 
 
-@lru_cache(maxsize=128)
-def _rolling_table(correlation: bytes, times: bytes) -> Array:
-    """Boundaries by look and budget, shape (L, B), of float64 arrays given as bytes; falling with the budget."""
+def _table_for(z: Array, correlation: bytes, times: bytes) -> tuple[Array, Array]:
+    """Return budgets (B,), rising, and boundaries (L, B), of as many budgets as these scores need."""
+    budgets, critical = np.zeros(0), np.zeros((len(z), 0))
+    for group in _BUDGETS:
+        budgets = np.concatenate([group, budgets])
+        # Neighbors may have changed places by the noise of the paths.
+        critical = np.sort(np.hstack([_rolling_table(correlation, times, group), critical]), axis=1)[:, ::-1]
+        # Between two budgets the curve is drawn by their neighbors: one more on the far side, and it is known.
+        if (z <= critical[:, 1]).all():
+            break
+    return budgets, critical
+
+
+@lru_cache(maxsize=384)
+def _rolling_table(correlation: bytes, times: bytes, budgets: tuple[float, ...]) -> Array:
+    """Boundaries by look and budget, shape (L, B), of float64 arrays given as bytes."""
     shares = np.frombuffer(times)
-    found = _rolling(np.frombuffer(correlation).reshape(len(shares), -1), np.outer(shares, _BUDGETS))
-    # Neighbors may have changed places by the noise of the paths.
-    return np.sort(found, axis=1)[:, ::-1]
-
-
-def _rolling(correlation: Array, cumulative: Array) -> Array:
-    """Critical values for several budgets at once, shape (L, B), from ``cumulative`` of the same shape.
-
-    Separation of variables: each path's scores are drawn one after the other from their distribution given its past
-    and given that it has not crossed, with the probability of that as its weight (Genz 1992).
-    """
-    looks, budgets = cumulative.shape
-    factor, uniform = _cholesky(correlation), _uniform()
-    past = np.zeros((budgets, _PATHS, 0))
-    weight = np.full((budgets, _PATHS), 1.0 / _PATHS)
-    critical = np.full((looks, budgets), np.inf)
-    used = np.zeros(budgets)
-    for look in range(looks):
-        spread = factor[look, look]
-        step = np.maximum(cumulative[look] - used, 0.0)
-        if spread > _NOTHING_NEW:
-            tilt = -_TILT * special.ndtri(np.clip(cumulative[look], LEAST_P, 0.5))[:, None]
-            past, weight = _resampled(past, weight, past @ factor[look, :look], tilt)
-            center = past @ factor[look, :look]
-            critical[look] = _solve(partial(_beyond, center, spread, weight), step, two_sided=False)
-            used += np.where(np.isfinite(critical[look]), step, 0.0)
-            shift = tilt * spread
-            edge = special.ndtr((critical[look][:, None] - center) / spread - shift)
-            drawn = shift + special.ndtri(np.clip(uniform[:, look] * edge, 1e-300, 1 - 1e-16))
-            weight = weight * edge * np.exp(shift * (shift / 2 - drawn))
-        else:
-            # Nothing new is seen at this look: the path goes on as its past says.
-            drawn = np.zeros_like(weight)
-        past = np.concatenate([past, drawn[:, :, None]], axis=2)
-    return critical
-
-
-def _resampled(past: Array, weight: Array, center: Array, tilt: Array) -> tuple[Array, Array]:
-    """Return as many paths, denser by exp(tilt center) where the next score is expected to be high, and their weights.
-
-    Evenly spaced in the order of what is expected, so that the points stay quasi-random (Gerber & Chopin 2015,
-    Journal of the Royal Statistical Society B 77:509). Shapes (B, N, looks so far), (B, N), (B, N), (B, 1).
-    """
-    order = np.argsort(center, axis=1, kind="stable")
-    density = np.exp(tilt * np.take_along_axis(center, order, axis=1))
-    share = np.cumsum(np.take_along_axis(weight, order, axis=1) * density, axis=1)
-    total = share[:, -1:]
-    even = (np.arange(_PATHS) + 0.5) / _PATHS
-    chosen = np.array([np.searchsorted(row, even) for row in share / total])
-    kept = np.take_along_axis(order, chosen, axis=1)
-    fresh = total / _PATHS / np.take_along_axis(density, chosen, axis=1)
-    return np.take_along_axis(past, kept[:, :, None], axis=1), fresh
-
-
-def _beyond(center: Array, spread: float, weight: Array, c: Array) -> tuple[Array, Array]:
-    """Probability, over the paths, of a score above c, and minus its slope; shape (B,)."""
-    above = (center - c[:, None]) / spread
-    return (weight * special.ndtr(above)).sum(axis=1), (weight * _density(above)).sum(axis=1) / spread
-
-
-def _cholesky(correlation: Array) -> Array:
-    """Lower triangle F with F F' = correlation, also where it is only semidefinite."""
-    size = len(correlation)
-    factor = np.zeros((size, size))
-    for row in range(size):
-        for column in range(row):
-            rest = correlation[row, column] - factor[row, :column] @ factor[column, :column]
-            factor[row, column] = rest / factor[column, column] if factor[column, column] > _NOTHING_NEW else 0.0
-        factor[row, row] = math.sqrt(max(correlation[row, row] - factor[row, :row] @ factor[row, :row], 0.0))
-    return factor
-
-
-@lru_cache(maxsize=1)
-def _uniform() -> Array:
-    points: Array = qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
-    return points
+    return first_crossings(np.frombuffer(correlation).reshape(len(shares), -1), np.outer(shares, budgets))
 
 
 def anytime_critical(units: float, alpha: float, planned_units: float) -> float:
@@ -376,8 +270,8 @@ def crossing_probability(
         width = min(c, _FARTHEST + abs(drift) * math.sqrt(units)) * math.sqrt(units)
         points, weights = _quadrature(2 * width / min(deviation, ahead))
         fresh = width * (2 * points - 1)
-        density = _density((fresh[:, None] - center) / deviation) @ mass
-        nodes, mass = fresh, density / deviation * weights * 2 * width
+        nearby = density((fresh[:, None] - center) / deviation) @ mass
+        nodes, mass = fresh, nearby / deviation * weights * 2 * width
         before = units
     return total
 

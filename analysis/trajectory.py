@@ -38,11 +38,13 @@ class LogLifts:
     Attributes:
         steps: positions of the m steps that have one.
         values: shape (m,), ln(treatment mean / control mean).
+        errors: shape (m,), the standard error of each by itself.
         covariance: shape (m, m).
     """
 
     steps: tuple[int, ...]
     values: Array
+    errors: Array
     covariance: Array
 
 
@@ -147,7 +149,7 @@ def estimates(triangle: Triangle, metric: Metric, variant: str, steps: Sequence[
 
 def log_lifts(triangle: Triangle, variant: str, steps: Sequence[Step], found: dict[int, tuple[Means, int]]) -> LogLifts:
     """Return the log lifts of the steps that have one, with their covariance across weeks and cohorts."""
-    positions, values, parts = [], [], []
+    positions, values, errors, parts = [], [], [], []
     by_means: dict[int, Influence] = {}
     for position, (means, value) in sorted(found.items()):
         lift = log_lift(means, value)
@@ -158,9 +160,10 @@ def log_lifts(triangle: Triangle, variant: str, steps: Sequence[Step], found: di
                 by_means[id(means)] = influence(triangle, means, variant, steps[position].cohorts, log=True)
         positions.append(position)
         values.append(lift[0])
+        errors.append(lift[1])
         parts.append((by_means[id(means)], value))
     matrix = covariance(triangle, [whole.pick(value) for whole, value in _runs(parts)])
-    return LogLifts(tuple(positions), np.array(values), matrix)
+    return LogLifts(tuple(positions), np.array(values), np.array(errors), matrix)
 
 
 def _runs(parts: list[tuple[Influence, int]]) -> Iterator[tuple[Influence, list[int]]]:
@@ -178,10 +181,8 @@ def _bands(
         return {}
     z = bands.critical(correlation(lifts.covariance))
     ends = {}
-    for position, value in zip(lifts.steps, lifts.values, strict=True):
-        known = log_lift(*found[position])
-        assert known is not None
-        half = z * known[1]
+    for position, value, error in zip(lifts.steps, lifts.values.tolist(), lifts.errors.tolist(), strict=True):
+        half = z * error
         if half < WIDEST_LOG:
             means, place = found[position]
             center = math.copysign(value, value * means.control[place])

@@ -100,3 +100,9 @@ def test_a_window_of_28_days_needs_the_same_days_as_in_mozilla_jetstream() -> No
     plan = make_plan(start_date=date(2019, 1, 1), enrollment_weeks=1)
     assert windows.fully_readable(plan, 4) - timedelta(days=1) == date(2019, 2, 4) - timedelta(days=1)
     assert windows.fully_readable(plan, 1) - timedelta(days=1) == date(2019, 1, 14) - timedelta(days=1)
+    # A day earlier theirs raises "insufficient data"; here no cohort has lived the week.
+    assert windows.window_cohorts(plan, Window("", 0, 1), date(2019, 1, 14)) == (0,)
+    assert windows.window_cohorts(plan, Window("", 0, 1), date(2019, 1, 13)) == ()
+    # 45 days of data hold one span of 28 days: weeks 4 to 7 are not lived yet.
+    assert windows.window_cohorts(plan, Window("", 0, 4), date(2019, 2, 15)) == (0,)
+    assert windows.window_cohorts(plan, Window("", 4, 8), date(2019, 2, 15)) == ()

@@ -6,9 +6,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from analysis.effects import compare, effect_of
 from analysis.moments import Layout, Moments
 from analysis.plan import Metric, Plan, Variant, Window
+from analysis.results import Comparison
 from analysis.triangle import Cell, FactCount, FactWeek, Tally, Triangle
 
 START = date(2024, 1, 1)
@@ -150,3 +153,18 @@ def two_windows(**changes: Any) -> Plan:
 
 def two_window_triangle(plan: Plan, control: Moments, treatment: Moments, as_of: date | None = None) -> Triangle:
     return triangle_of(plan, {Cell("control", 0): control, Cell("a", 0): treatment}, as_of)
+
+
+def one_window(**changes: Any) -> Plan:
+    return two_windows(horizon_weeks=1, windows=(Window("early", 0, 1),), **changes)
+
+
+def effect_between(control: Moments, treatment: Moments, adjust: bool = False) -> Comparison:
+    """Of one value a unit in one week; with a covariate before it."""
+    plan = one_window(pre_weeks=int(adjust))
+    return effect_of(compare(control, treatment, Layout.of(plan), LINES, plan.windows, adjust))
+
+
+def two_columns(rows: pd.DataFrame, columns: list[str], treated: pd.Series) -> list[Moments]:
+    """Moments of (covariate, value) in control and treatment."""
+    return [Moments.of(rows.loc[treated == value, columns].to_numpy(float)) for value in (0, 1)]

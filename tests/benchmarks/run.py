@@ -2,7 +2,8 @@
 
 The pass is one whole read of exposures and facts into moments, with the checks of the data. It is timed beside two
 queries of plain DuckDB in the same process, on the same threads: a bare scan that sums every column the pass needs,
-and the join of facts to exposures, grouped by unit and week. Peak memory is taken in a process of its own.
+and the join of facts to exposures, grouped by unit and week. Peak memory is taken in a process of its own. Last comes
+the scorecard of 20 metrics and 26 weeks from moments, beyond the pass.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import duckdb
 from analysis import scorecard
 from experiments.definitions import load
 from experiments.sources.registry import open_source
+from tests.benchmarks import cards
 from tests.benchmarks.worlds import WEEKS, world
 
 MILLION = 1_000_000
@@ -171,7 +173,10 @@ def main() -> None:
         _measure(options.folder, units, facts, options.repeats) for units in options.units for facts in options.facts
     ]
     print("\n".join([*machine(), "", f"{WEEKS} weeks x {len(_COLUMNS)} metrics, best of {options.repeats}:", ""]))
-    print("\n".join([*table(found), "", "Bounds:", *(f"  {line}" for line in bounds(found))]))
+    _progress("scorecards")
+    card = cards.measure(options.repeats)
+    print("\n".join([*table(found), "", *cards.told(card), "", "Bounds:"]))
+    print("\n".join(f"  {line}" for line in (*bounds(found), cards.bound(card))))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@
 
 Following the rule: at every weekly look the recommendation is done. A launch with holdback gives the treatment to all,
 and is taken back if a later look says roll back or stop; a launch is for good, so are a stop and a rollback; what is
-still running at the last look is not launched.
+still running at the last look is not launched. A launch with holdback that was taken back is no launch in the end, but
+people had the treatment for some weeks: the table counts these, and regret does too.
 
 A treatment is harmful if its true late lift is below -.5 % on lines or active, or head share rises beyond its margin;
 good if it is not harmful and the late lift of lines is at least +2 %. Value is lift-weeks a unit over a year from the
@@ -21,12 +22,12 @@ start, lines and active weighted .4 and .6 as in the plan: a unit that gets the 
 lift of week 0 since exposure then, and so on; beyond week 25 the last one stays. Regret is the value lost against
 hindsight: all from the first day if the year's value is positive and nothing is harmed, nobody otherwise. Harm to the
 guardrail counts as twice its relative size a week.
+
+What the mixture says depends on the mixture: shares and sizes are a choice, made before anything was run.
 """
 
-import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +39,8 @@ from analysis.scorecard import judge
 from analysis.simulation import NOTHING, Injection
 from analysis.triangle import Triangle
 from analysis.windows import fully_readable, look_number, weekly_looks
+from tests.rates.bounds import SHOWN, check_at_least, check_at_most, is_full
+from tests.rates.tables import frozen
 from tests.rates.worlds import COLUMNS, moments_of, worlds
 
 KEYS = ("lines", "active", "head_share")
@@ -45,7 +48,9 @@ YEAR = 52
 MARGIN = 0.02
 MATERIAL = 0.005
 GOOD = 0.02
-TABLE = Path(__file__).parents[1] / "reference" / "decisions.txt"
+
+#: Worlds of the full run, and of the slice in every run, which reads every fourth look only.
+MANY, FEW = 1_000, 40
 
 #: Different treatments of each kind; more worlds draw from the same ones.
 VARIETIES = 10
@@ -124,20 +129,30 @@ def truth_of(kind: str, injection: Injection) -> Truth:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done in the end, and the value of the year."""
+    """What was done in the end, the value of the year, and for how many weeks a launch was in force and taken back."""
 
     action: str
     value: float
+    taken_back: int = 0
+
+    @property
+    def launched(self) -> bool:
+        return self.action in ("launch", "launch with holdback")
 
 
-def followed(triangle: Triangle, truth: Truth) -> Outcome:
+def followed(triangle: Triangle, truth: Truth, every: int = 1) -> Outcome:
+    """Do what is recommended at every weekly look, or at every so many of them and the last."""
     launched: int | None = None
-    for day in weekly_looks(triangle.plan, triangle.as_of):
-        past = triangle.at(day)
-        card = judge(past, {metric.key: past.of_metric(metric) for metric in past.plan.metrics})
+    of_metric = {metric.key: triangle.of_metric(metric) for metric in triangle.plan.metrics}
+    days = weekly_looks(triangle.plan, triangle.as_of)
+    for day in days[::-every][::-1]:
+        card = judge(triangle.at(day), {key: own.at(day) for key, own in of_metric.items()})
         action, week = card.recommendations[0].action, look_number(triangle.plan, day)
         if action in ("roll_back", "stop"):
-            return Outcome(action, truth.worth(launched, week) if launched is not None else 0.0)
+            name = action.replace("_", " ")
+            return (
+                Outcome(name, 0.0) if launched is None else Outcome(name, truth.worth(launched, week), week - launched)
+            )
         if action in ("launch", "launch_with_holdback") and launched is None:
             launched = week
         if action == "launch":
@@ -157,61 +172,93 @@ def two_weeks(triangle: Triangle, truth: Truth) -> Outcome:
     return Outcome("stop", 0.0)
 
 
-def simulated(count: int, seed: int) -> list[tuple[Truth, Outcome, Outcome]]:
-    rng, done = np.random.default_rng(seed), []
+Done = list[tuple[Truth, Outcome, Outcome]]
+
+
+def simulated(count: int, seed: int, varieties: int, every: int = 1) -> Done:
+    """Draw ``count`` worlds of ``varieties`` treatments of each kind, and follow both rules."""
+    rng = np.random.default_rng(seed)
+    done: Done = []
     for kind, share in SHARES.items():
-        varieties = 1 if kind == "no effect" else VARIETIES
-        each = round(count * share / varieties)
-        for _ in range(varieties):
+        different = 1 if kind == "no effect" else varieties
+        for _ in range(different):
             truth = truth_of(kind, injections(kind, rng))
-            drawn = worlds(truth.injection, KEYS, each, seed=int(rng.integers(2**31)))
-            done.extend((truth, followed(triangle, truth), two_weeks(triangle, truth)) for triangle in drawn)
+            drawn = worlds(truth.injection, KEYS, round(count * share / different), seed=int(rng.integers(2**31)))
+            done.extend((truth, followed(triangle, truth, every), two_weeks(triangle, truth)) for triangle in drawn)
     return done
 
 
-def table(done: list[tuple[Truth, Outcome, Outcome]]) -> str:
+ACTIONS = ("launch", "launch with holdback", "keep running", "stop", "roll back")
+
+
+def table(done: Done) -> str:
     """What was done to which kind, and the regret of both rules, in percent-weeks of lift a unit."""
-    actions = ("launch", "launch with holdback", "keep running", "stop", "roll_back")
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    naive: dict[str, Counter[str]] = defaultdict(Counter)
-    lost: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for truth, ours, theirs in done:
-        counts[truth.kind][ours.action] += 1
-        naive[truth.kind][theirs.action] += 1
-        lost[truth.kind].append((truth.hindsight - ours.value, truth.hindsight - theirs.value))
-    head = f"{'truth':<16}{'n':>5}" + "".join(f"{action:>22}" for action in actions)
-    lines = [head + f"{'regret':>10}{'2 weeks: launch':>18}{'regret':>10}"]
-    for kind, found in counts.items():
-        regret = 100 * np.mean(lost[kind], axis=0)
-        cells = "".join(f"{found[action]:>22}" for action in actions)
-        end = f"{regret[0]:>10.1f}{naive[kind]['launch']:>18}{regret[1]:>10.1f}"
-        lines.append(f"{kind:<16}{sum(found.values()):>5}{cells}{end}")
-    total = 100 * np.mean([pair for pairs in lost.values() for pair in pairs], axis=0)
-    lines.append(f"{'all':<16}{len(done):>5}{'':>110}{total[0]:>10.1f}{'':>18}{total[1]:>10.1f}")
+    kinds: dict[str, Done] = defaultdict(list)
+    for one in done:
+        kinds[one[0].kind].append(one)
+    head = "".join(f"{name:>14}" for name in ("launch", "with holdback", "keep running", "stop", "roll back"))
+    lines = [f"{'truth':<16}{'n':>6}{head}{'taken back':>12}{'regret':>9} |{'2 weeks: launch':>17}{'regret':>9}"]
+    for kind, found in kinds.items():
+        cells = "".join(f"{sum(ours.action == action for _, ours, _ in found):>14}" for action in ACTIONS)
+        back, theirs = sum(ours.taken_back > 0 for _, ours, _ in found), sum(one.launched for _, _, one in found)
+        lost = 100 * regrets(found).mean(axis=0)
+        lines.append(f"{kind:<16}{len(found):>6}{cells}{back:>12}{lost[0]:>9.1f} |{theirs:>17}{lost[1]:>9.1f}")
+    lost = 100 * regrets(done).mean(axis=0)
+    lines.append(f"{'all':<16}{len(done):>6}{'':>82}{lost[0]:>9.1f} |{'':>17}{lost[1]:>9.1f}")
     return "\n".join(lines) + "\n"
 
 
-def check(done: list[tuple[Truth, Outcome, Outcome]]) -> None:
-    launches = ("launch", "launch with holdback")
-    harmful = [ours.action in launches for truth, ours, _ in done if truth.harmful]
-    good = [ours.action in launches for truth, ours, _ in done if truth.good]
-    ours = np.mean([truth.hindsight - outcome.value for truth, outcome, _ in done])
-    theirs = np.mean([truth.hindsight - outcome.value for truth, _, outcome in done])
-    print(
-        f"harmful launched {np.mean(harmful):.3f} of {len(harmful)}, good launched {np.mean(good):.3f} of {len(good)}"
-    )
-    print(f"regret {100 * ours:.1f} against {100 * theirs:.1f} percent-weeks: {ours / theirs:.2f}")
-    assert np.mean(harmful) <= 0.05
-    assert np.mean(good) >= 0.80
-    assert ours <= theirs / 3
+def regrets(done: Done) -> np.ndarray:
+    """The value lost against hindsight, by the rule and by the two-week test; shape (worlds, 2)."""
+    return np.array([
+        (truth.hindsight - ours.value, truth.hindsight - theirs.value) for truth, ours, theirs in done
+    ])  # fmt: skip
+
+
+def summary(done: Done) -> str:
+    """The figures that have bounds, for both rules."""
+    harmful, good = [one for one in done if one[0].harmful], [one for one in done if one[0].good]
+    lines = []
+    for name, place in (("the rule", 1), ("two-week test", 2)):
+        shares = [float(np.mean([one[place].launched for one in found])) for found in (harmful, good)]
+        lines.append(f"{name}: launched {shares[0]:.3f} of {len(harmful)} harmful, {shares[1]:.3f} of {len(good)} good")
+    weeks = [ours.taken_back for _, ours, _ in harmful if ours.taken_back]
+    if weeks:
+        lines.append(
+            f"launched with a holdback and taken back: {len(weeks) / len(harmful):.3f} of the harmful, "
+            f"after {np.mean(weeks):.1f} weeks on average"
+        )
+    lines.append(f"regret of the rule over that of the test: {ratio(regrets(done)):.3f}")
+    return "\n".join(lines) + "\n"
+
+
+def ratio(lost: np.ndarray) -> float:
+    return float(lost[:, 0].sum() / lost[:, 1].sum())
+
+
+def check(done: Done) -> None:
+    harmful = [ours.launched for truth, ours, _ in done if truth.harmful]
+    good = [ours.launched for truth, ours, _ in done if truth.good]
+    full = is_full(len(done))
+    check_at_most(sum(harmful), len(harmful), 0.05, full)
+    check_at_least(sum(good), len(good), 0.80, full)
+    # Limits of a ratio of sums: by drawing the worlds anew (bootstrap).
+    lost, rng = regrets(done), np.random.default_rng(82)
+    drawn = [ratio(lost[rng.integers(len(lost), size=len(lost))]) for _ in range(2_000)]
+    assert np.quantile(drawn, SHOWN if full else 1 - SHOWN) <= 1 / 3
+
+
+def test_the_recommendations_do_well_on_forty_worlds_read_every_fourth_week() -> None:
+    done = simulated(FEW, seed=80, varieties=2, every=4)
+    print(table(done) + summary(done))
+    check(done)
 
 
 @pytest.mark.slow
 def test_following_the_recommendations_harms_few_launches_most_good_and_regrets_little() -> None:
-    done = simulated(1_000, seed=81)
-    text = table(done)
+    done = simulated(MANY, seed=81, varieties=VARIETIES)
+    text = f"{MANY:,} worlds of 40,000 units, seed 81; regret in percent-weeks of lift a unit and year\n{table(done)}"
+    text += summary(done)
     print(text)
     check(done)
-    if os.environ.get("HOLDFAST_WRITE_REFERENCE"):
-        TABLE.write_text(text, encoding="utf-8")
-    assert text == TABLE.read_text(encoding="utf-8")
+    frozen("decisions.txt", text)

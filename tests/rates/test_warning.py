@@ -15,7 +15,6 @@ else uniform below .008 a week. Nearly two thirds of the early winners do not en
 would be right in the rest alone.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +26,8 @@ from analysis.plan import Window
 from analysis.simulation_moments import CohortMoments, cohort_moments, treated_moments
 from experiments.examples.households import load_households
 from experiments.examples.worlds import HONEYMOON, enrollment
+from tests.rates.bounds import check_at_least, check_at_most, is_full
+from tests.rates.tables import frozen
 
 UNITS = 40_000
 WEEKS = np.arange(26)
@@ -40,6 +41,9 @@ COHORTS = slice(0, 3)
 #: Of early winners that are warned, at least this share must end in a loss: less than the .8 that is claimed, because
 #: the shapes are not those of the prior.
 TRUE_WARNINGS = 0.7
+
+#: Worlds of each shape in the slow run.
+MANY = 4_000
 
 Shape = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -145,35 +149,42 @@ def churn(rng: np.random.Generator, count: int) -> np.ndarray:
 FAMILIES: tuple[Shape, ...] = (power_law, logistic, step, line_and_plateau, churn)
 
 
-def check_warnings_are_right(looks: Looks, count: int, seed: int, bound: float) -> None:
-    rng = np.random.default_rng(seed)
+def check_warnings_are_right(looks: Looks, count: int, seed: int) -> str:
+    """Return what was found, a line a shape; warnings must be right and losses found, of each shape by itself."""
+    rng, full = np.random.default_rng(seed), is_full(count)
     warned_of, true_of, lost, won_all = 0, 0, 0, 0
+    lines = [f"{'shape':<20}{'early winners that lose':>25}{'warned':>9}{'rightly':>9}{'of losses warned':>18}"]
     for family in FAMILIES:
         truth = np.log1p(family(rng, count))
         loss = truth[:, LATE.start_week : LATE.end_week].mean(axis=1) < 0
         first, won = looks.first_warnings(truth, rng)
         warned = first > 0
-        right, caught = float(loss[warned].mean()), float(warned[loss & won].mean())
-        print(
-            f"{family.__name__}: of early winners {loss[won].mean():.2f} lose late; {warned.mean():.3f} of worlds "
-            f"warned, {right:.3f} of these rightly; {caught:.2f} of the losses of early winners are warned"
-        )
-        assert right >= bound, family.__name__
-        assert caught >= 0.5, family.__name__
-        warned_of, true_of = warned_of + int(warned.sum()), true_of + int((warned & loss).sum())
+        right, caught = int(loss[warned].sum()), int(warned[loss & won].sum())
+        shares = (loss[won].mean(), warned.mean(), right / warned.sum(), caught / (loss & won).sum())
+        widths = (25, 9, 9, 18)
+        figures = "".join(f"{share:>{width}.3f}" for share, width in zip(shares, widths, strict=True))
+        lines.append(f"{family.__name__.replace('_', ' '):<20}{figures}")
+        check_at_least(right, int(warned.sum()), TRUE_WARNINGS, full)
+        check_at_least(caught, int((loss & won).sum()), 0.5, full)
+        warned_of, true_of = warned_of + int(warned.sum()), true_of + right
         lost, won_all = lost + int((loss & won).sum()), won_all + int(won.sum())
-    print(f"all: {true_of / warned_of:.3f} of {warned_of} warnings right; {lost / won_all:.2f} of early winners lose")
+    lines.append(
+        f"all: {true_of / warned_of:.3f} of {warned_of:,} warnings right; {lost / won_all:.3f} of winners lose"
+    )
     assert true_of / warned_of >= TRUE_WARNINGS
     assert lost / won_all < 0.5, "the worlds must not make it easy"
+    return "\n".join(lines) + "\n"
 
 
 def test_warnings_of_unfamiliar_shapes_are_mostly_right_in_three_hundred_worlds_a_shape(looks: Looks) -> None:
-    check_warnings_are_right(looks, 300, seed=71, bound=TRUE_WARNINGS - 0.1)
+    print(check_warnings_are_right(looks, 300, seed=71))
 
 
 @pytest.mark.slow
 def test_warnings_of_unfamiliar_shapes_are_right_in_seven_of_ten(looks: Looks) -> None:
-    check_warnings_are_right(looks, 4_000, seed=72, bound=TRUE_WARNINGS)
+    text = f"{MANY:,} worlds of each shape, seed 72\n{check_warnings_are_right(looks, MANY, seed=72)}"
+    print(text)
+    frozen("warnings_shapes.txt", text)
 
 
 #: Weekly lifts of worlds without a late loss, and the share that may be warned at any of the 21 looks. The last two end
@@ -190,25 +201,25 @@ HARMLESS = [
 ]
 
 
-def check_harmless(looks: Looks, lifts: np.ndarray, count: int, seed: int, bound: float) -> None:
+def check_harmless(looks: Looks, lifts: np.ndarray, count: int, seed: int, share: float) -> None:
     truth = np.tile(np.log1p(lifts), (count, 1))
     first, won = looks.first_warnings(truth, np.random.default_rng(seed))
-    rate = float((first > 0).mean())
-    print(f"ever warned {rate:.4f} of {count} worlds, of which {won.mean():.3f} are early wins")
-    assert rate <= bound
+    warned = int((first > 0).sum())
+    print(f"ever warned {warned / count:.4f} of {count} worlds, of which {won.mean():.3f} are early wins")
+    check_at_most(warned, count, share)
 
 
 @pytest.mark.parametrize(("lifts", "share"), HARMLESS)
 def test_harmless_worlds_are_seldom_warned_in_three_hundred_worlds(
     looks: Looks, lifts: np.ndarray, share: float
 ) -> None:
-    check_harmless(looks, lifts, 300, seed=73, bound=share + 3 * math.sqrt(share * (1 - share) / 300))
+    check_harmless(looks, lifts, 300, seed=73, share=share)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("lifts", "share"), HARMLESS)
 def test_harmless_worlds_are_seldom_warned(looks: Looks, lifts: np.ndarray, share: float) -> None:
-    check_harmless(looks, lifts, 4_000, seed=74, bound=share)
+    check_harmless(looks, lifts, MANY, seed=74, share=share)
 
 
 def check_honeymoon(recorded: CohortMoments, count: int, seed: int, bound: int) -> None:
@@ -232,4 +243,4 @@ def test_the_honeymoon_is_warned_by_week_fourteen_in_three_hundred_worlds(record
 
 @pytest.mark.slow
 def test_the_honeymoon_is_warned_by_week_thirteen(recorded: CohortMoments) -> None:
-    check_honeymoon(recorded, 4_000, seed=76, bound=13)
+    check_honeymoon(recorded, MANY, seed=76, bound=13)
