@@ -34,7 +34,7 @@ from tests.rates.worlds import COLUMNS, HONEY, UNITS, control_moments, drawn, lo
 STANDARD_ERRORS = 4.0
 
 #: Worlds in the slow run, and in the thin slice of every run.
-MANY, FEW = 4_000, 300
+MANY, FEW = 4_000, 100
 
 COUNTS = [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)]
 
