@@ -53,6 +53,7 @@ _SURVIVAL = (
 _HAZARDS = (
     "logrank_chi2", "logrank_p_value", "hazard_ratio", "hazard_ratio_low", "hazard_ratio_high", "hazard_p_value",
 )  # fmt: skip
+_DIFFERENCE = ("week", "difference", "low", "high")
 _PERIOD = ("start_week", "end_week", "hazard_ratio", "low", "high", "p_value")
 _ADJUSTED = ("hazard_ratio", "low", "high", "p_value", "units", "left_out")
 _SURVIVAL_SEQUENTIAL = (
@@ -166,7 +167,7 @@ def _comparison(row: SurvivalComparisonRow) -> dict[str, Any]:
     adjusted = row.adjusted_hazard
     told = {
         **_fields(row, _SURVIVAL),
-        "survival_difference": [_fields(one, ("week", "difference", "low", "high")) for one in row.survival_difference],
+        "survival_difference": [_fields(one, _DIFFERENCE) for one in row.named_differences],
         **_fields(row, _HAZARDS),
         "periods": [_fields(one, _PERIOD) for one in row.periods],
         "proportional_p_value": _plain(row.proportional_p_value),
@@ -179,6 +180,7 @@ def _comparison(row: SurvivalComparisonRow) -> dict[str, Any]:
         **told, "reason": reason,
         "sequential": _nested(row, "sequential", _SURVIVAL_SEQUENTIAL, present=row.sequential_look is not None),
         **_fields(row, _SURVIVAL_MORE),
+        "difference_curve": [_fields(one, _DIFFERENCE) for one in row.survival_difference],
     }  # fmt: skip
 
 
