@@ -306,8 +306,9 @@ class AdjustedHazard:
 class SurvivalComparisonRow:
     """A treatment against control on a time to event, in weeks without the event out of the first ``horizon_week``.
 
-    ``rmst`` is the restricted mean of these weeks; ``survival_difference`` has every one of them. ``tau`` is the deciding horizon; until it can be read the longest
-    horizon with 30 units at risk in each variant is shown, and ``decides`` is False. ``rmst_lift`` is treatment over
+    ``rmst`` is the restricted mean of these weeks; ``survival_difference`` has every one of them. ``tau`` is the
+    deciding horizon; until it can be read the longest horizon with 30 units at risk in each variant is shown, and
+    ``decides`` is False. ``rmst_lift`` is treatment over
     control, less one; claims are read from the ``sequential`` fields, which hold over all planned looks. Hazard ratios
     are those of the event. ``returned_share`` of the events counted were followed by activity; ``gap_advised`` is the
     shortest gap that at most 5 % of the pauses before exposure reach.

@@ -10,9 +10,9 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import results, scorecards
+from experiments.services import chart_numbers, results, scorecards
 from experiments.services.results import LookStatus
-from experiments.views.scorecard_page import page
+from experiments.views.scorecard_page import chart_alone, page
 
 IN_WORK = ("planned", "running")
 THEMES = {"light": theme.config("light"), "dark": theme.config("dark")}
@@ -53,8 +53,34 @@ def as_csv(request: HttpRequest, key: str) -> HttpResponse:
     return _download(HttpResponse(scorecards.to_csv(card), content_type="text/csv; charset=utf-8"), card, "csv")
 
 
-def _download(response: HttpResponse, card: Scorecard, kind: str) -> HttpResponse:
-    response["Content-Disposition"] = f'attachment; filename="{card.plan.key}-{card.as_of.isoformat()}.{kind}"'
+@require_GET
+def chart(request: HttpRequest, key: str, variant: str, metric: str) -> HttpResponse:
+    """The chart of one metric and treatment, for a fold of the scorecard's page or as a page of its own."""
+    card = _stored(request, key)
+    try:
+        found = chart_alone(card, variant, metric)
+    except LookupError as missing:
+        raise Http404(str(missing.args[0])) from None
+    context = {"key": key, "card": card, "chart": found, "control": card.plan.control, "themes": THEMES}
+    return render(request, "partials/chart_body.html" if request.headers.get("HX-Request") else "chart.html", context)
+
+
+@require_GET
+def chart_csv(request: HttpRequest, key: str) -> HttpResponse:
+    """The numbers of ``?part=`` of one ``metric`` and ``variant``, not rounded."""
+    card = _stored(request, key)
+    part, metric, variant = (request.GET.get(name, "") for name in ("part", "metric", "variant"))
+    try:
+        text = chart_numbers.to_csv(card, part, metric, variant)
+    except chart_numbers.NoSuchNumbers as missing:
+        raise Http404(str(missing)) from None
+    about = "-".join(filter(None, (metric, variant, part)))
+    return _download(HttpResponse(text, content_type="text/csv; charset=utf-8"), card, "csv", about)
+
+
+def _download(response: HttpResponse, card: Scorecard, kind: str, about: str = "") -> HttpResponse:
+    stem = "-".join(filter(None, (card.plan.key, about, card.as_of.isoformat())))
+    response["Content-Disposition"] = f'attachment; filename="{stem}.{kind}"'
     return response
 
 

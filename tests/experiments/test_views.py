@@ -2,26 +2,20 @@ import json
 import re
 from dataclasses import replace
 from datetime import date, timedelta
-from html import unescape
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils.html import strip_tags
 
 from analysis.plan import Event, Metric, Variant
 from analysis.results import Scorecard
 from experiments.models.look import RUNNING
 from experiments.services import results
 from tests.experiments import cards
+from tests.experiments.pages import words
 from tests.experiments.stored import applied, new_look, renamed, stored
 
 pytestmark = pytest.mark.django_db
-
-
-def words(response: Any) -> str:
-    """The page as a reader sees it: tags gone, any white space one space."""
-    return re.sub(r"\s+", " ", unescape(strip_tags(response.content.decode())))
 
 
 def page(client: Client, card: Scorecard) -> str:
@@ -191,7 +185,7 @@ def test_each_treatment_has_its_own_table_and_charts(client: Client) -> None:
 def test_charts_carry_their_specs_and_the_numbers(client: Client) -> None:
     html = client.get(f"/experiments/{stored(cards.honeymoon())}/").content.decode()
     specs = json.loads(re.findall(r'<script id="chart-0-lines" type="application/json">(.*?)</script>', html)[0])
-    assert list(specs) == ["weekly", "cumulative"]
+    assert list(specs) == ["weekly", "cumulative", "means"]
     themes = json.loads(re.findall(r'<script id="chart-themes" type="application/json">(.*?)</script>', html)[0])
     assert list(themes) == ["light", "dark"]
     assert html.count("Weekly numbers of Lines") == 1
