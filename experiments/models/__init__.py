@@ -22,6 +22,7 @@ from experiments.models.moments import (
     TallyRow,
 )
 from experiments.models.plan import Amendment, Plan
+from experiments.models.replay import NaiveLaunchRow, OutcomeRow, ReplayStepRow, read_replay, write_replay
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
 from experiments.models.source import Source
@@ -37,7 +38,7 @@ __all__ = [
     "AdjustedHazardRow", "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle",
     "DepartureRow", "EffectRow", "EventCell", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow",
     "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
-    "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "SurvivalComparisonRow",
-    "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant",
-    "read_scorecard", "write_scorecard",
+    "NaiveLaunchRow", "OecRow", "OutcomeRow", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow",
+    "RollbackRow", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion",
+    "TallyRow", "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip

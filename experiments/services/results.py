@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from analysis import results
 from analysis.plan import Plan as PlanBody
@@ -86,17 +86,23 @@ def find_experiment(key: str) -> Experiment:
     raise NoSuchExperiment(f"there is no experiment `{key}`{did_you_mean(key, keys)}")
 
 
-def stored_scorecard(key: str, as_of: date | None = None) -> Scorecard:
+def stored_scorecard(key: str, as_of: date | None = None, *, for_page: bool = False) -> Scorecard:
     """Return the scorecard of the newest finished look under the plan in force, or of the one as of a day.
 
-    Raises NoSuchExperiment, NoLookYet.
+    ``for_page`` leaves out what a page shows on demand only: of trajectories, which are most of a scorecard, it has
+    the weekly rows, and all rows of primary metrics and events. Raises NoSuchExperiment, NoLookYet.
     """
     experiment = find_experiment(key)
     done = _looks(experiment).filter(state=DONE)
     look = (done if as_of is None else done.filter(as_of=as_of)).first()
     if look is None:
         raise NoLookYet(_why_none(experiment, as_of))
-    return read(look)
+    return read(look, _unfolded(look.plan.load()) if for_page else None)
+
+
+def _unfolded(plan: PlanBody) -> Q:
+    keys = [metric.key for metric in plan.metrics if metric.role == "primary" or metric.event is not None]
+    return Q(kind="weekly") | Q(metric__in=keys)
 
 
 def look_status(key: str, as_of: date | None = None) -> LookStatus:

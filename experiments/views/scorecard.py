@@ -10,8 +10,9 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import chart_numbers, results, scorecards
+from experiments.services import chart_numbers, past, results, scorecards
 from experiments.services.results import LookStatus
+from experiments.views.looks_section import looks_of
 from experiments.views.scorecard_page import chart_alone, page
 
 IN_WORK = ("planned", "running")
@@ -20,16 +21,16 @@ THEMES = {"light": theme.config("light"), "dark": theme.config("dark")}
 
 @require_GET
 def scorecard(request: HttpRequest, key: str) -> HttpResponse:
-    """The newest look, or the one of ``?as_of=``; without any look, what to do."""
+    """The newest look, or the one of ``?as_of=``, taken then or rebuilt; without any look, what to do."""
     looks, as_of = _looks(key), _as_of(request)
     context: dict[str, Any] = {"key": key, "newest": looks[-1] if looks else None}
     try:
-        card = results.stored_scorecard(key, as_of=as_of)
+        card, rebuilt_from = past.scorecard_as_of(key, as_of, for_page=True)
     except results.NoLookYet as none:
         context |= {"why": str(none), **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
-    context |= {"page": page(card), "themes": THEMES, **_neighbors(looks, card.as_of)}
-    return render(request, "scorecard.html", context)
+    context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
+    return render(request, "scorecard.html", context | {"themes": THEMES})
 
 
 @require_GET
@@ -86,7 +87,7 @@ def _download(response: HttpResponse, card: Scorecard, kind: str, about: str = "
 
 def _stored(request: HttpRequest, key: str) -> Scorecard:
     try:
-        return results.stored_scorecard(key, as_of=_as_of(request))
+        return past.scorecard_as_of(key, _as_of(request))[0]
     except (results.NoSuchExperiment, results.NoLookYet) as missing:
         raise Http404(str(missing)) from None
 

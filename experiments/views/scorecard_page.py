@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from analysis.plan import Metric, Plan, Variant
 from analysis.results import (
-    Action,
     ClaimRow,
     ConflictRow,
     EffectRow,
@@ -19,6 +18,7 @@ from analysis.results import (
 from experiments.charts.drawings import ForestBar, forest_bar, forest_limit
 from experiments.charts.tones import Tone
 from experiments.services.suggest import did_you_mean
+from experiments.views.advice import ACTIONS
 from experiments.views.charts_section import Chart, chart_of, charts_of
 from experiments.views.estimates import Estimate, of_contrast, of_effect, of_event, of_point
 from experiments.views.health import HealthItem, alarms, health_items
@@ -36,15 +36,6 @@ HEADLINES = {
     "turned": "Early win, already a loss",
     "warning": "Early win, a later loss is likely",
     "fading": "The early win is shrinking",
-}
-
-
-ACTIONS: dict[Action, tuple[str, Tone]] = {
-    "launch": ("Launch", "good"),
-    "launch_with_holdback": ("Launch with holdback", "good"),
-    "keep_running": ("Keep running", "open"),
-    "stop": ("Stop", "within"),
-    "roll_back": ("Roll back", "bad"),
 }
 
 

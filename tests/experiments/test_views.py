@@ -191,16 +191,6 @@ def test_charts_carry_their_specs_and_the_numbers(client: Client) -> None:
     assert html.count("Weekly numbers of Lines") == 1
 
 
-def test_a_past_look_is_shown_as_it_stood(client: Client) -> None:
-    past = date(2017, 9, 4)
-    stored(cards.honeymoon(past))
-    stored(cards.honeymoon())
-    text = words(client.get("/experiments/honeymoon/", {"as_of": "2017-09-04"}))
-    assert "Look 14 of 30" in text
-    assert "2017-12-31 →" in text
-    assert "← 2017-09-04" in words(client.get("/experiments/honeymoon/"))
-
-
 # --- progress ---------------------------------------------------------------------------------------------------------
 def test_a_running_look_shows_its_progress_and_the_last_good_look(client: Client) -> None:
     key = stored(cards.honeymoon())
