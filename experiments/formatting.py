@@ -80,6 +80,11 @@ def number(value: float | None) -> str:
     return _signed(value, f"{size:,.{decimals}f}" if size else "0", signed=False)
 
 
+def weight(value: float | None) -> str:
+    """Return a weight with three significant digits and no idle zeros: ``0.4``, ``0.758``, ``1``."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
 def number_interval(low: float | None, high: float | None) -> str:
     """Return an interval of plain numbers: ``1.19 to 1.26``."""
     ends = (number(low), number(high))

@@ -54,6 +54,7 @@ def config(theme: Theme) -> dict[str, Any]:
             "line": {"color": color["accent"], "strokeWidth": 2.5, "strokeJoin": "round"},
             "line-control": {"color": color["muted"], "strokeWidth": 2, "strokeJoin": "round"},
             "band-control": {"color": color["muted"], "fillOpacity": 0.16},
+            "treatment": {"color": color["accent"], "size": 90, "filled": True, "opacity": 1},
             "reach": {"color": color["accent"], "strokeWidth": 2},
             "point": {"color": color["accent"], "size": 24, "filled": True, "opacity": 1},
             "band": {"color": color["accent"], "fillOpacity": 0.2},

@@ -31,8 +31,8 @@ def to_csv(card: Scorecard, part: str, metric: str, variant: str) -> str:
     """Return one part of a scorecard as CSV. Raises NoSuchNumbers."""
     if part not in PARTS:
         raise NoSuchNumbers(f"part is `{part}`; it must be one of {', '.join(PARTS)}")
-    _known("variant", variant, [treatment.key for treatment in card.plan.treatments])
     if part != "objectives":
+        _known("variant", variant, [treatment.key for treatment in card.plan.treatments])
         _known("metric", metric, [one.key for one in card.plan.metrics])
     columns, rows_of = PARTS[part]
     head = {"key": card.plan.key, "as_of": card.as_of.isoformat()}
@@ -66,10 +66,9 @@ def _difference(card: Scorecard, metric: str, variant: str) -> Iterator[Row]:
 
 
 def _objectives(card: Scorecard, metric: str, variant: str) -> Iterator[Row]:
-    """The deciding windows of all metrics: what objectives are made of, whichever metrics a chart shows."""
-    deciding = {(one.key, one.deciding_window) for one in card.plan.metrics}
-    rows = (row for row in card.effects if row.segment is None and row.variant == variant)
-    return (vars(row) for row in rows if (row.metric, row.window) in deciding)
+    """All metrics and treatments in the early window, the late one and the one that decides."""
+    shown = {(one.key, window) for one in card.plan.metrics for window in ("early", "late", one.deciding_window)}
+    return (vars(row) for row in card.effects if row.segment is None and (row.metric, row.window) in shown)
 
 
 PARTS: Mapping[str, tuple[tuple[str, ...], Callable[[Scorecard, str, str], Iterator[Row]]]] = {

@@ -22,6 +22,7 @@ from experiments.views.advice import ACTIONS
 from experiments.views.charts_section import Chart, chart_of, charts_of
 from experiments.views.estimates import Estimate, of_contrast, of_effect, of_event, of_point
 from experiments.views.health import HealthItem, alarms, health_items
+from experiments.views.objectives_section import Objectives, objectives_of
 from experiments.views.survival_section import SurvivalCard
 from experiments.views.survival_section import cards_of as survival_cards
 
@@ -114,6 +115,7 @@ class Page:
     alarms: tuple[HealthItem, ...]
     health: tuple[HealthItem, ...]
     treatments: tuple[Treatment, ...]
+    objectives: Objectives
 
     @property
     def plan(self) -> Plan:
@@ -131,7 +133,13 @@ class Page:
 def page(card: Scorecard) -> Page:
     """Arrange a scorecard. Segments other than the whole are left to their own section."""
     treatments = tuple(_treatment(card, variant) for variant in card.plan.treatments)
-    return Page(card=card, alarms=alarms(card), health=health_items(card), treatments=treatments)
+    return Page(
+        card=card,
+        alarms=alarms(card),
+        health=health_items(card),
+        treatments=treatments,
+        objectives=objectives_of(card),
+    )
 
 
 def chart_alone(card: Scorecard, variant_key: str, metric_key: str) -> Chart:
