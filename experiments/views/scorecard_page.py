@@ -23,6 +23,7 @@ from experiments.views.charts_section import Chart, chart_of, charts_of
 from experiments.views.estimates import Estimate, of_contrast, of_effect, of_event, of_point
 from experiments.views.health import HealthItem, alarms, health_items
 from experiments.views.objectives_section import Objectives, objectives_of
+from experiments.views.segments_section import Segments, segments_of
 from experiments.views.survival_section import SurvivalCard
 from experiments.views.survival_section import cards_of as survival_cards
 
@@ -115,6 +116,7 @@ class Page:
     alarms: tuple[HealthItem, ...]
     health: tuple[HealthItem, ...]
     treatments: tuple[Treatment, ...]
+    segments: Segments
     objectives: Objectives
 
     @property
@@ -138,6 +140,7 @@ def page(card: Scorecard) -> Page:
         alarms=alarms(card),
         health=health_items(card),
         treatments=treatments,
+        segments=segments_of(card),
         objectives=objectives_of(card),
     )
 

@@ -58,7 +58,8 @@ def test_a_criterion_that_may_be_zero_is_no_finding(client: Client) -> None:
 
 def test_weights_lifts_and_the_weights_at_which_the_verdict_flips_are_told(client: Client) -> None:
     card = with_oec(
-        cards.honeymoon(), value=-0.02, se=0.004, low=-0.028, high=-0.012, flips=(Flip("lines", 0.645), Flip("active", 0.355))
+        cards.honeymoon(), value=-0.02, se=0.004, low=-0.028, high=-0.012,
+        flips=(Flip("lines", 0.645), Flip("active", 0.355)),
     )  # fmt: skip
     text = section(client, card)
     assert "Lines weeks 0-3 0.4 ↑ +3.3 % (better) +2.2 to +4.5 %" in text
