@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from analysis.plan import Metric
-from analysis.results import ClaimRow, SurvivalComparisonRow, TrajectoryRow
+from analysis.results import ClaimRow, SurvivalComparisonRow
 from experiments.charts.tones import Tone, tone
-from experiments.charts.trajectory import lift_domain
+from experiments.charts.trajectory import HIGHEST_SHOWN, LOWEST_SHOWN
 
 FOREST_WIDTH = 160.0
 FOREST_EDGE = 8.0
@@ -143,16 +143,15 @@ def ratio_bar(ratio: float | None, low: float | None, high: float | None, limit:
     return RatioBar(one, *ends)
 
 
-def sparkline(metric: Metric, weekly: Sequence[TrajectoryRow], horizon_weeks: int) -> Sparkline | None:
-    """Return the weekly trajectory over the whole horizon, or None before two weeks are mature."""
-    known = [
-        (row.week, row.lift, row.lift_low, row.lift_high)
-        for row in weekly
-        if row.lift is not None and row.lift_low is not None and row.lift_high is not None
-    ]
-    if len(known) < 2:
+def sparkline(metric: Metric, known: Sequence[tuple[int, float, float, float]], horizon_weeks: int) -> Sparkline | None:
+    """Return the weekly trajectory over the whole horizon; None before two weeks are known, or where most have none.
+
+    ``known`` has the week, its lift, and the ends of its interval, for each week that has them.
+    """
+    if len(known) < 2 or len(known) < (known[-1][0] + 1) / 2:
         return None
-    bottom, top = lift_domain(weekly)
+    bottom = max(LOWEST_SHOWN, min(0.0, *(low for _, _, low, _ in known)))
+    top = min(HIGHEST_SHOWN, max(0.0, *(high for _, _, _, high in known)))
     span = (top - bottom) or 1.0
 
     def x(week: int) -> float:

@@ -10,3 +10,10 @@ ACTIONS: dict[Action, tuple[str, Tone]] = {
     "stop": ("Stop", "within"),
     "roll_back": ("Roll back", "bad"),
 }
+#: What reversals are called, the gravest first; the other states are not worth a line.
+HEADLINES = {
+    "confirmed": "Early win, later loss",
+    "turned": "Early win, already a loss",
+    "warning": "Early win, a later loss is likely",
+    "fading": "The early win is shrinking",
+}

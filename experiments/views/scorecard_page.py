@@ -18,7 +18,7 @@ from analysis.results import (
 from experiments.charts.drawings import ForestBar, forest_bar, forest_limit
 from experiments.charts.tones import Tone
 from experiments.services.suggest import did_you_mean
-from experiments.views.advice import ACTIONS
+from experiments.views.advice import ACTIONS, HEADLINES
 from experiments.views.charts_section import Chart, chart_of, charts_of
 from experiments.views.estimates import Estimate, of_contrast, of_effect, of_event, of_point
 from experiments.views.health import HealthItem, alarms, health_items
@@ -32,12 +32,6 @@ ROLES = {
     "guardrail": "Guardrail",
     "secondary": "Secondary",
     "diagnostic": "Diagnostic",
-}
-HEADLINES = {
-    "confirmed": "Early win, later loss",
-    "turned": "Early win, already a loss",
-    "warning": "Early win, a later loss is likely",
-    "fading": "The early win is shrinking",
 }
 
 

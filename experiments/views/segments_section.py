@@ -1,4 +1,4 @@
-"""Segments on a scorecard's page: the effect within each value, and whether effects differ. To explore, not to claim."""
+"""Segments on a scorecard's page: the effect within each value, and whether effects differ. Exploration, no claims."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -10,54 +10,16 @@ from django.test import Client
 from analysis.plan import Event, Metric, Variant
 from analysis.results import Scorecard
 from experiments.models.look import RUNNING
-from experiments.services import results
+from experiments.services import portfolio
 from tests.experiments import cards
 from tests.experiments.pages import words
-from tests.experiments.stored import applied, new_look, renamed, stored
+from tests.experiments.stored import applied, new_look, stored
 
 pytestmark = pytest.mark.django_db
 
 
 def page(client: Client, card: Scorecard) -> str:
     return words(client.get(f"/experiments/{stored(card)}/"))
-
-
-# --- portfolio --------------------------------------------------------------------------------------------------------
-def test_an_empty_portfolio_says_what_to_do(client: Client) -> None:
-    text = words(client.get("/"))
-    assert "No experiments yet" in text
-    assert "manage.py apply definition.yaml" in text
-    assert "manage.py refresh KEY" in text
-
-
-def test_the_portfolio_puts_what_needs_a_look_first(client: Client) -> None:
-    stored(renamed(cards.placebo(), "a-placebo", "Placebo"))
-    stored(renamed(cards.honeymoon(), "honeymoon", "Engagement-first ranker"))
-    stored(renamed(cards.srm_alarm(), "split", "Broken split"))
-    names = re.findall(r'<h2><a href="[^"]+">([^<]+)</a>', client.get("/").content.decode())
-    assert names == ["Broken split", "Engagement-first ranker", "Placebo"]
-
-
-def test_a_row_has_both_deciding_lifts_and_the_flag_in_words(client: Client) -> None:
-    stored(cards.honeymoon())
-    text = words(client.get("/"))
-    assert "Early win, later loss" in text
-    assert "Lines weeks 0-3 ↑ +3.3 % (better) +2.2 to +4.5 %" in text
-    assert "Active weeks 13-25 ↓ −5.9 % (worse) −6.8 to −4.9 %" in text
-    assert "look 30 of 30" in text
-
-
-def test_an_experiment_without_a_look_is_listed(client: Client) -> None:
-    applied(cards.placebo())
-    assert "no look yet" in words(client.get("/"))
-
-
-def test_the_portfolio_marks_looks_in_progress_and_failed_ones(client: Client) -> None:
-    new_look(applied(renamed(cards.placebo(), "one", "One")), cards.AS_OF)
-    new_look(applied(renamed(cards.placebo(), "two", "Two")), cards.AS_OF).fail("no disk left")
-    text = words(client.get("/"))
-    assert "look in progress" in text
-    assert "Last look failed" in text
 
 
 # --- scorecard --------------------------------------------------------------------------------------------------------
@@ -281,10 +243,10 @@ def test_pages_are_read_only(client: Client) -> None:
 
 
 def test_a_broken_page_is_our_own_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(now: object) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(results, "portfolio", fail)
+    monkeypatch.setattr(portfolio, "portfolio", fail)
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500
