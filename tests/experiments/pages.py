@@ -15,7 +15,7 @@ def words(response: Any) -> str:
 
 def plain(html: str) -> str:
     without_data = re.sub(r"<script.*?</script>", " ", html, flags=re.DOTALL)
-    spaced = re.sub(r"(</t[dh]>|</li>|</option>|<br>)", r"\1 ", without_data)
+    spaced = re.sub(r"(</t[dh]>|</d[td]>|</li>|</option>|<br>)", r"\1 ", without_data)
     return re.sub(r"\s+", " ", unescape(strip_tags(spaced))).strip()
 
 

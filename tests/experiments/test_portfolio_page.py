@@ -1,4 +1,4 @@
-"""The portfolio: what needs a decision first, filters in the address, as many queries for 200 experiments as for 2."""
+"""The portfolio: what needs a decision first, filters in the address, as many queries for 200 rows as for two."""
 
 import re
 from dataclasses import replace
