@@ -121,6 +121,8 @@ class _Renderer(RendererHTML):
         return "</table></div>"
 
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        # A doctest ends with an empty line.
+        tokens[idx].content = tokens[idx].content.rstrip() + "\n"
         return super().fence(tokens, idx, options, env).replace("<pre>", '<pre tabindex="0">', 1)
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:

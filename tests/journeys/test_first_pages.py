@@ -1,7 +1,5 @@
 """The first pages in a real browser, over real rows: a PM opens the portfolio and reads a scorecard."""
 
-import os
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,7 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 from experiments.models.look import DONE
 from tests.experiments import cards
 from tests.experiments.stored import NOW, new_look, renamed, stored
-from tests.journeys.browser import DESKTOP, PHONE, Scheme, chromium, opened
+from tests.journeys.browser import DESKTOP, PHONE, Scheme, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -22,17 +20,6 @@ LINE = {"light": "#24588f", "dark": "#8fbdf0"}
 #: The line of a chart: the path of Vega's line mark. It has a segment for each of the 26 weeks.
 WEEKS_DRAWN = """() => [...document.querySelectorAll('.mark-line path')].map(
     (path) => path.getAttribute('d').split(/[ML]/).length - 1)"""
-
-
-@pytest.fixture(scope="module")
-def browser(requires: Callable[[str], str]) -> Iterator[Browser]:
-    path = requires("chromium")
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright keeps an event loop in the thread of the tests
-    with chromium(path) as launched:
-        yield launched
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
@@ -107,16 +94,6 @@ def test_the_theme_is_the_readers_choice_and_stays(site: str, browser: Browser) 
         expect(page.get_by_role("button", name="Light theme")).to_be_visible()
         expect(page.locator(".mark-line path").first).to_have_attribute("stroke", LINE["dark"])
         assert account.of(page) == []
-
-
-def test_the_keyboard_reaches_everything(site: str, browser: Browser) -> None:
-    with opened(browser, f"{site}/experiments/honeymoon/", DESKTOP) as (page, _):
-        reached = []
-        for _step in range(14):
-            page.keyboard.press("Tab")
-            reached.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.value"))
-        for name in ("Skip to content", "CSV", "JSON", "Show the numbers", "weekly"):
-            assert name in reached, f"{name} is not among {reached}"
 
 
 def test_a_look_at_which_nothing_is_mature_is_readable(site: str, browser: Browser) -> None:
