@@ -160,11 +160,13 @@ def sparkline(metric: Metric, known: Sequence[tuple[int, float, float, float]], 
     def y(lift: float) -> float:
         return round(SPARK_EDGE + (top - min(max(lift, bottom), top)) / span * (SPARK_HEIGHT - 2 * SPARK_EDGE), 1)
 
-    lows = [f"{x(week)},{y(low)}" for week, _, low, _ in reversed(known)]
-    highs = [f"{x(week)},{y(high)}" for week, _, _, high in known]
+    places = [x(week) for week, _, _, _ in known]
+    points = list(zip(places, known, strict=True))
+    lows = [f"{place},{y(low)}" for place, (_, _, low, _) in reversed(points)]
+    highs = [f"{place},{y(high)}" for place, (_, _, _, high) in points]
     week, lift, low, high = known[-1]
     return Sparkline(
-        line=" ".join(f"{x(week)},{y(lift)}" for week, lift, _, _ in known),
+        line=" ".join(f"{place},{y(lift)}" for place, (_, lift, _, _) in points),
         band=" ".join(highs + lows),
         zero=y(0.0),
         last_x=x(week),

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
@@ -35,6 +36,13 @@ FLAGGED = ("confirmed", "turned", "warning", "fading")
 Week = tuple[int, float, float, float]
 
 
+class Reversed(NamedTuple):
+    """A metric of any treatment and the state of its reversal."""
+
+    metric: str
+    state: str
+
+
 @dataclass(frozen=True)
 class PortfolioEntry:
     """An experiment at a glance: its newest look, and what its newest finished one says that needs attention.
@@ -61,7 +69,7 @@ class PortfolioEntry:
     as_of: date | None
     due: date | None
     alarms: tuple[results.CheckRow, ...]
-    reversals: tuple[results.ReversalRow, ...]
+    reversals: tuple[Reversed, ...]
     harmed: tuple[str, ...]
     recommendations: tuple[results.RecommendationRow, ...]
 
@@ -89,10 +97,11 @@ class Course:
 
 def portfolio(now: datetime) -> tuple[PortfolioEntry, ...]:
     """Return all experiments and holdouts by key, with what decides on their place in the list."""
-    experiments = list(in_force())
-    looks = Look.objects.filter(plan__in=[one.plan_id for one in experiments]).select_related("plan__experiment")
-    of_plan = looks.distinct("plan_id")
-    newest = {look.plan_id: look for look in of_plan.order_by("plan_id", "-as_of", "-planned_at", "-pk")}
+    experiments = list(in_force().defer("definition"))
+    of_plan = Look.objects.filter(plan__in=[one.plan_id for one in experiments]).distinct("plan_id")
+    # Of the experiment a status needs the key alone; plans and definitions are long.
+    with_key = of_plan.select_related("plan__experiment").defer("plan__body", "plan__experiment__definition")
+    newest = {look.plan_id: look for look in with_key.order_by("plan_id", "-as_of", "-planned_at", "-pk")}
     done = of_plan.filter(state=DONE).order_by("plan_id", "-as_of", "-finished_at", "-pk")
     finished = {look.plan_id: look for look in done}
     rows = _Rows.of([look.pk for look in finished.values()])
@@ -153,7 +162,7 @@ class _Rows:
     """What finished looks say that needs attention, by look."""
 
     alarms: dict[int, list[results.CheckRow]]
-    reversals: dict[int, list[results.ReversalRow]]
+    reversals: dict[int, list[Reversed]]
     recommendations: dict[int, list[results.RecommendationRow]]
     harmed: dict[int, list[str]]
 
@@ -163,12 +172,13 @@ class _Rows:
             rows = table._default_manager.filter(look__in=looks, **chosen).order_by("look", "position")
             return _by_look((row.look_id, row.to_result(table.result)) for row in rows)
 
+        flagged = ReversalRow.objects.filter(look__in=looks, state__in=FLAGGED).order_by("position")
         beyond = Q(look__in=looks, verdict="inferior")
         windowed = EffectRow.objects.filter(beyond, segment__isnull=True).values_list("look", "metric")
         events = SurvivalComparisonRow.objects.filter(beyond).values_list("look", "metric")
         return cls(
             alarms=read(CheckRow, state="alarm"),
-            reversals=read(ReversalRow, state__in=FLAGGED),
+            reversals=_by_look((pk, Reversed(*told)) for pk, *told in flagged.values_list("look", "metric", "state")),
             recommendations=read(RecommendationRow),
             harmed=_by_look([*windowed, *events]),
         )
@@ -190,12 +200,13 @@ def _entry(
     now: datetime,
 ) -> PortfolioEntry:
     plan = experiment.current_plan.load()
+    today = now.astimezone(ZoneInfo(plan.timezone)).date()
     pk = finished.pk if finished else 0
     return PortfolioEntry(
         key=experiment.key, name=experiment.name, kind=experiment.kind, owner=experiment.owner,
         hypothesis=experiment.hypothesis, state=experiment.state, plan=plan,
         look=how_far[newest.pk] if newest else None, shown=finished.pk if finished else None,
-        as_of=finished.as_of if finished else None, due=_due(plan, finished, experiment.today(now)),
+        as_of=finished.as_of if finished else None, due=_due(plan, finished, today),
         alarms=tuple(rows.alarms.get(pk, ())), reversals=tuple(rows.reversals.get(pk, ())),
         harmed=tuple(dict.fromkeys(rows.harmed.get(pk, ()))), recommendations=tuple(rows.recommendations.get(pk, ())),
     )  # fmt: skip

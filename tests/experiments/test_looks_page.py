@@ -12,10 +12,15 @@ from analysis.replay import NaiveLaunch, Replay
 from analysis.results import Scorecard
 from experiments.models import Look, write_replay
 from tests.experiments import cards, replay_rows
+from tests.experiments.large_card import large
 from tests.experiments.pages import words
 from tests.experiments.stored import stored
+from tests.experiments.survival_cards import with_events
 
 pytestmark = pytest.mark.django_db
+
+#: A table for each kind of rows, those that hang on them, and the looks with their cells.
+MOST_QUERIES = 30
 
 
 def page(client: Client, card: Scorecard, replay: Replay) -> str:
@@ -93,6 +98,15 @@ def test_the_number_of_queries_does_not_grow_with_looks(client: Client) -> None:
         if day == "2017-09-04":
             stored(cards.honeymoon(), replay_rows.honeymoon())
     assert counts[0] == counts[1]
+
+
+def test_twenty_metrics_take_as_many_queries_as_seven(client: Client) -> None:
+    counts = []
+    for key in (stored(with_events(), replay_rows.honeymoon()), stored(large(), replay_rows.honeymoon())):
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(f"/experiments/{key}/").status_code == 200
+        counts.append(len(captured))
+    assert counts[0] == counts[1] <= MOST_QUERIES
 
 
 def test_a_replay_is_written_again_in_place_of_the_first() -> None:
