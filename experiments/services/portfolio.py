@@ -206,16 +206,20 @@ def _entry(
         key=experiment.key, name=experiment.name, kind=experiment.kind, owner=experiment.owner,
         hypothesis=experiment.hypothesis, state=experiment.state, plan=plan,
         look=how_far[newest.pk] if newest else None, shown=finished.pk if finished else None,
-        as_of=finished.as_of if finished else None, due=_due(plan, finished, today),
+        as_of=finished.as_of if finished else None,
+        due=overdue(plan, finished.as_of, finished.number, finished.planned_looks, today) if finished else None,
         alarms=tuple(rows.alarms.get(pk, ())), reversals=tuple(rows.reversals.get(pk, ())),
         harmed=tuple(dict.fromkeys(rows.harmed.get(pk, ()))), recommendations=tuple(rows.recommendations.get(pk, ())),
     )  # fmt: skip
 
 
-def _due(plan: PlanBody, finished: Look | None, today: date) -> date | None:
-    """The day of the first weekly look after the last one, if it has passed a few days ago and more are planned."""
-    if finished is None or finished.number >= finished.planned_looks:
+def overdue(plan: PlanBody, as_of: date, number: int, planned: int, today: date) -> date | None:
+    """Return the day of the weekly look after the one of ``as_of``, if it passed a few days ago and more are planned.
+
+    ``number`` is that of the last look, of ``planned`` ones.
+    """
+    if number >= planned:
         return None
-    week = windows.look_number(plan, finished.as_of - timedelta(days=plan.lag_days)) + 1
+    week = windows.look_number(plan, as_of - timedelta(days=plan.lag_days)) + 1
     due = plan.start_date + timedelta(days=7 * week + plan.lag_days)
     return due if today >= due + GRACE else None

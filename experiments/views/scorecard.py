@@ -2,15 +2,18 @@
 
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
 from experiments.services import chart_numbers, past, results, scorecards
+from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
 from experiments.views.looks_section import looks_of
 from experiments.views.scorecard_page import chart_alone, page
@@ -30,6 +33,7 @@ def scorecard(request: HttpRequest, key: str) -> HttpResponse:
         context |= {"why": str(none), **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
     context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
+    context["due"] = overdue(card.plan, card.as_of, card.look, card.planned_looks, _today(card))
     return render(request, "scorecard.html", context | {"themes": THEMES})
 
 
@@ -105,6 +109,11 @@ def _as_of(request: HttpRequest) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise Http404(f"as_of is {text}; it must be a date such as 2017-12-31") from None
+
+
+def _today(card: Scorecard) -> date:
+    """The day it is where the experiment's days begin."""
+    return timezone.now().astimezone(ZoneInfo(card.plan.timezone)).date()
 
 
 def _neighbors(looks: tuple[LookStatus, ...], as_of: date) -> dict[str, LookStatus | None]:
