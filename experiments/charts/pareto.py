@@ -123,6 +123,6 @@ def _rule(encoding: Record) -> Layer:
 
 
 def _named(record: Record) -> Layer:
-    return vega.words_at(
-        "label-treatment", record["x"], record["y"], record["variant"], align="left", dx=8, dy=-10
-    )  # fmt: skip
+    # Towards the middle, where there is room.
+    side = {"align": "right", "dx": -8} if record["x"] > 0 else {"align": "left", "dx": 8}
+    return vega.words_at("label-treatment", record["x"], record["y"], record["variant"], **side, dy=-10)

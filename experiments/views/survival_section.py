@@ -82,6 +82,11 @@ class SurvivalCard:
     hazard_limit: float
 
     @property
+    def hazard_floor(self) -> float:
+        """The lower end of the scale, as far below one as the upper end is above it."""
+        return 1 / self.hazard_limit
+
+    @property
     def anchor(self) -> str:
         return f"survival-{self.variant.key}-{self.metric.key}"
 
