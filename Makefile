@@ -60,6 +60,7 @@ check: lint ## lint, then the tests with branch coverage (analysis 95 %, experim
 bench: install ## measure speed and memory on a million units (ARGS as its --help says)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)
 	$(BIN)/python -m tests.benchmarks.survival
+	$(BIN)/python -m tests.benchmarks.pages
 
 clean: ## stop Holdfast's own database and remove it with .venv, .holdfast, static and build (asks first; YES=1 does not)
 	@if [ "$${YES:-}" != 1 ]; then \

@@ -21,6 +21,10 @@ Action = Literal["launch", "launch_with_holdback", "keep_running", "stop", "roll
 TrajectoryKind = Literal["weekly", "cumulative", "calendar"]
 
 
+#: About 30, 60 and 90 days in whole weeks: the horizons at which shares without an event are told.
+WEEKS_NAMED = (4, 9, 13)
+
+
 def both(low: float | None, high: float | None) -> tuple[float, float] | None:
     """Return an interval whose ends are both known, None otherwise."""
     return None if low is None or high is None else (low, high)
@@ -302,8 +306,9 @@ class AdjustedHazard:
 class SurvivalComparisonRow:
     """A treatment against control on a time to event, in weeks without the event out of the first ``horizon_week``.
 
-    ``rmst`` is the restricted mean of these weeks. ``tau`` is the deciding horizon; until it can be read the longest
-    horizon with 30 units at risk in each variant is shown, and ``decides`` is False. ``rmst_lift`` is treatment over
+    ``rmst`` is the restricted mean of these weeks; ``survival_difference`` has every one of them. ``tau`` is the
+    deciding horizon; until it can be read the longest horizon with 30 units at risk in each variant is shown, and
+    ``decides`` is False. ``rmst_lift`` is treatment over
     control, less one; claims are read from the ``sequential`` fields, which hold over all planned looks. Hazard ratios
     are those of the event. ``returned_share`` of the events counted were followed by activity; ``gap_advised`` is the
     shortest gap that at most 5 % of the pauses before exposure reach.
@@ -362,6 +367,12 @@ class SurvivalComparisonRow:
     verdict: Verdict | None = None
     state: State = "ok"
     reason: str | None = None
+
+    @property
+    def named_differences(self) -> tuple[SurvivalDifference, ...]:
+        """The differences after about 30, 60 and 90 days, and at the horizon."""
+        told = {*WEEKS_NAMED, self.horizon_week}
+        return tuple(one for one in self.survival_difference if one.week in told)
 
     @property
     def drawn(self) -> tuple[float, float] | None:

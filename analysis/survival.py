@@ -31,9 +31,6 @@ from analysis.plan import Event, Metric, Plan
 from analysis.results import HazardPeriod, SurvivalComparisonRow, SurvivalDifference, SurvivalRow
 from analysis.triangle import Triangle
 
-#: About 30, 60 and 90 days in whole weeks: the horizons at which shares are compared, beside the one shown.
-WEEKS_SHOWN = (4, 9, 13)
-
 #: The gap advised is the shortest that at most this share of the pauses before exposure reach.
 RETURNING = 0.05
 
@@ -96,7 +93,7 @@ def _horizon(sides: list[LifeTable]) -> int | None:
 
 
 def _compared(row: SurvivalComparisonRow, sides: list[LifeTable], t: int) -> SurvivalComparisonRow:
-    """Fill in the restricted means at ``t``, and the shares without the event at a few durations."""
+    """Fill in the restricted means at ``t``, and the shares without the event after every week."""
     curve_c, curve_t = (Curve.of(side) for side in sides)
     control, treatment = restricted_mean(curve_c, t), restricted_mean(curve_t, t)
     difference = treatment.weeks - control.weeks
@@ -105,7 +102,7 @@ def _compared(row: SurvivalComparisonRow, sides: list[LifeTable], t: int) -> Sur
         row, horizon_week=t, decides=t == row.tau, events_control=events[0], events_treatment=events[1],
         rmst_control=control.weeks, rmst_treatment=treatment.weeks, rmst_difference=difference,
         rmst_lift=treatment.weeks / control.weeks - 1,
-        survival_difference=tuple(_difference(curve_c, curve_t, w) for w in sorted({*WEEKS_SHOWN, t}) if w <= t),
+        survival_difference=tuple(_difference(curve_c, curve_t, week) for week in range(1, t + 1)),
         median_control=curve_c.median, median_treatment=curve_t.median,
     )  # fmt: skip
     se, log_se = _errors(control, treatment)

@@ -9,6 +9,7 @@ from datetime import date
 
 NOTHING = "—"
 MINUS = "−"
+NO_BREAK_SPACE = "\u00a0"
 THIN_SPACE = "\u202f"  # narrow and never broken over two lines
 FINEST_DECIMALS = 12
 LARGEST_PLAIN = 1e9
@@ -22,12 +23,17 @@ def percent(fraction: float | None, signed: bool = True) -> str:
     return f"{_hundredths(fraction, _percent_decimals(fraction), signed)} %"
 
 
-def percent_interval(low: float | None, high: float | None) -> str:
+def percent_interval(low: float | None, high: float | None, signed: bool = True) -> str:
     """Return an interval of fractions with the same decimals at both ends: ``+2.0 to +4.0 %``."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return NOTHING
     decimals = min(_percent_decimals(low), _percent_decimals(high))
-    return f"{_hundredths(low, decimals, True)} to {_hundredths(high, decimals, True)} %"
+    return f"{_hundredths(low, decimals, signed)} to {_hundredths(high, decimals, signed)} %"
+
+
+def unbroken(percentage: str) -> str:
+    """Return a percentage whose percent sign never starts a line."""
+    return percentage.replace(" %", f"{NO_BREAK_SPACE}%")
 
 
 def points(fraction: float | None) -> str:
@@ -35,6 +41,31 @@ def points(fraction: float | None) -> str:
     if fraction is None or not math.isfinite(fraction):
         return NOTHING
     return _hundredths(fraction, _percent_decimals(fraction), True)
+
+
+def points_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of differences of shares in percentage points: ``−4.7 to −2.9``."""
+    return percent_interval(low, high).removesuffix(" %")
+
+
+def share_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of shares, without signs: ``96.1 to 97.4 %``."""
+    return percent_interval(low, high, signed=False)
+
+
+def weeks(value: float | None, signed: bool = False) -> str:
+    """Return a number of weeks, three significant digits and at most two decimals: ``18.2``, ``−0.66``."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return _plain(value, _week_decimals(value), signed)
+
+
+def weeks_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of differences in weeks with the same decimals at both ends: ``−0.83 to −0.49``."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return NOTHING
+    decimals = min(_week_decimals(low), _week_decimals(high))
+    return f"{_plain(low, decimals, True)} to {_plain(high, decimals, True)}"
 
 
 def number(value: float | None) -> str:
@@ -47,6 +78,17 @@ def number(value: float | None) -> str:
         return f"{MINUS if value < 0 else ''}{mantissa}e{int(exponent)}"
     decimals = 2 if size == 0 else max(0, 2 - _exponent(size, 3))
     return _signed(value, f"{size:,.{decimals}f}" if size else "0", signed=False)
+
+
+def weight(value: float | None) -> str:
+    """Return a weight with three significant digits and no idle zeros: ``0.4``, ``0.758``, ``1``."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
+def number_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of plain numbers: ``1.19 to 1.26``."""
+    ends = (number(low), number(high))
+    return NOTHING if NOTHING in ends else " to ".join(ends)
 
 
 def p_value(p: float | None) -> str:
@@ -77,6 +119,14 @@ def count(n: int | None) -> str:
     return NOTHING if n is None else _signed(n, f"{abs(n):,}", signed=False)
 
 
+def short_count(n: int) -> str:
+    """Return a whole number in a few characters: ``432``, ``40k``, ``1.53M``."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if round(n / size, 2) >= 1:
+            return f"{float(f'{n / size:.3g}'):g}{letter}"
+    return str(n)
+
+
 def day(date_: date | None) -> str:
     """Return a date as ISO 8601: ``2017-12-31``."""
     return NOTHING if date_ is None else date_.strftime("%Y-%m-%d")
@@ -93,10 +143,18 @@ def _percent_decimals(fraction: float) -> int:
 
 def _hundredths(fraction: float, decimals: int, signed: bool) -> str:
     """Return 100 times the fraction, with more decimals where the given ones would make it zero."""
-    value = fraction * 100
+    return _plain(fraction * 100, decimals, signed)
+
+
+def _plain(value: float, decimals: int, signed: bool) -> str:
+    """Return the value with the given decimals, or more where they would make it zero."""
     while value and decimals < FINEST_DECIMALS and round(abs(value), decimals) == 0:
         decimals += 1
     return _signed(value, f"{abs(value):,.{decimals}f}", signed)
+
+
+def _week_decimals(value: float) -> int:
+    return max(0, min(2, 2 - _exponent(abs(value), 3))) if value else 1
 
 
 def _signed(value: float, digits: str, signed: bool) -> str:

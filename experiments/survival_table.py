@@ -64,7 +64,7 @@ def _shares(row: SurvivalComparisonRow) -> str:
     parts = [
         f"after {one.week} weeks {formatting.points(one.difference)} ({formatting.points(one.low)} to "
         f"{formatting.points(one.high)})"
-        for one in row.survival_difference
+        for one in row.named_differences
     ]
     return f"Units without it, in percentage points: {'; '.join(parts)}."
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, decisions, lifecycle, people, portfolio, scorecard
+from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -12,6 +12,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}progress/", scorecard.progress, name="progress"),
     path(f"{EXPERIMENT}scorecard.json", scorecard.as_json, name="scorecard-json"),
     path(f"{EXPERIMENT}scorecard.csv", scorecard.as_csv, name="scorecard-csv"),
+    path(f"{EXPERIMENT}charts/<str:variant>/<str:metric>/", scorecard.chart, name="chart"),
+    path(f"{EXPERIMENT}chart.csv", scorecard.chart_csv, name="chart-csv"),
     path(f"{EXPERIMENT}refresh/", lifecycle.refresh, name="refresh"),
     path(f"{EXPERIMENT}history/", lifecycle.history, name="history"),
     path(f"{EXPERIMENT}owners/", lifecycle.owners, name="owners"),
@@ -22,6 +24,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}decide/<str:variant>/", decisions.decide, name="decide"),
     path("decisions/", decisions.log, name="decisions"),
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
+    path("metrics/", catalog.metrics, name="metrics"),
+    path("sources/", catalog.sources, name="sources"),
+    path("methods/", methods.index, name="methods"),
+    path("methods/<str:name>/", methods.page, name="methods-page"),
     path("people/", people.people, name="people"),
     path("people/<int:number>/role/", people.role, name="person-role"),
     path("people/<int:number>/active/", people.active, name="person-active"),

@@ -52,6 +52,10 @@ def config(theme: Theme) -> dict[str, Any]:
         },
         "style": {
             "line": {"color": color["accent"], "strokeWidth": 2.5, "strokeJoin": "round"},
+            "line-control": {"color": color["muted"], "strokeWidth": 2, "strokeJoin": "round"},
+            "band-control": {"color": color["muted"], "fillOpacity": 0.16},
+            "treatment": {"color": color["accent"], "size": 90, "filled": True, "opacity": 1},
+            "reach": {"color": color["accent"], "strokeWidth": 2},
             "point": {"color": color["accent"], "size": 24, "filled": True, "opacity": 1},
             "band": {"color": color["accent"], "fillOpacity": 0.2},
             "joint-band": {"color": color["accent"], "fillOpacity": 0.1},
@@ -60,6 +64,8 @@ def config(theme: Theme) -> dict[str, Any]:
             "shade-open": {"color": color["accent"], "fillOpacity": shade},
             **{f"shade-{tone}": {"color": color[tone], "fillOpacity": shade} for tone in ("good", "bad", "within")},
             "label": {"color": color["muted"], **label},
+            "label-control": {"color": color["muted"], "fontWeight": 600, **label},
+            "label-treatment": {"color": color["accent"], "fontWeight": 600, **label},
             "label-open": {"color": color["muted"], "fontWeight": 600, **label},
             **{
                 f"label-{tone}": {"color": color[tone], "fontWeight": 600, **label}

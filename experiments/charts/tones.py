@@ -15,14 +15,27 @@ WORDS: dict[Tone, str] = {
 
 
 def tone(metric: Metric, low: float | None, high: float | None) -> Tone:
-    """Return good or bad if the interval of a lift lies on one side of zero, ``within`` if a guardrail holds anyway."""
+    """Return good or bad if the interval of a lift lies on one side of zero, ``within`` if a guardrail holds anyway.
+
+    Of a time to event the lift is that of the time without it.
+    """
     if low is None or high is None or low <= 0 <= high:
         return "open"
-    if (low > 0) == (metric.better == "higher"):
+    if (low > 0) == (metric.sign > 0):
         return "good"
     if metric.margin is not None and max(abs(low), abs(high)) < metric.margin:
         return "within"
     return "bad"
+
+
+def hazard_tone(metric: Metric, low: float | None, high: float | None) -> Tone:
+    """Return good or bad if the interval of a hazard ratio less one lies on one side of zero.
+
+    A higher hazard is a shorter time without the event.
+    """
+    if low is None or high is None or low <= 0 <= high:
+        return "open"
+    return "bad" if (low > 0) == (metric.sign > 0) else "good"
 
 
 def arrow(lift: float | None, shown: Tone) -> str:

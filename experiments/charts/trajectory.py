@@ -1,70 +1,91 @@
 """The trajectory chart: the lift of each week since exposure, with the two windows that decide.
 
-The spec is color-free: marks name styles, and ``theme.config`` gives them colors. Weeks that are not mature are absent,
-and the part of the axis that they will fill is greyed.
+Weeks that are not mature are absent, and the part of the axis that they will fill is greyed. Below the axis stand the
+units that have lived the week.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
-import altair as alt
-
-from analysis.plan import Metric
-from analysis.results import EffectRow, TrajectoryRow
+from analysis.plan import Metric, Window
+from analysis.results import EffectRow, TrajectoryKind, TrajectoryRow
 from experiments import formatting
+from experiments.charts import vega
 from experiments.charts.tones import tone
+from experiments.charts.vega import HALF_WEEK, Ends, Layer, Record, Spec
 
-HEIGHT = 300
-WEEKS = "weeks"
-HALF_WEEK = 0.5
+#: What a trajectory chart can show: three kinds of lifts, and the means behind them.
+View = Literal[TrajectoryKind, "means"]
+VIEWS: tuple[View, ...] = (*get_args(TrajectoryKind), "means")
+
 LABEL_TOP = -26
 LABEL_LINE = 16
 NOT_YET_LINE = 3  # inside the plot, the other labels are above it
-PERCENT_AXIS = "datum.value === 0 ? '0' : format(datum.value * 100, '+,~r') + ' %'"
 #: Lifts beyond these are cut off: a few units and a rare metric would otherwise flatten everything else.
 LOWEST_SHOWN, HIGHEST_SHOWN = -1.0, 3.0
-Records = list[dict[str, Any]]
 
 
-class Span(NamedTuple):
-    """The horizontal axis: how many weeks, and what they count."""
-
-    weeks: int
-    title: str
-
-
-Layer = Any  # altair's chained calls are not typed
-
-
-def spec(metric: Metric, rows: Sequence[TrajectoryRow], windows: Sequence[EffectRow], title: str) -> dict[str, Any]:
+def spec(
+    metric: Metric, rows: Sequence[TrajectoryRow], windows: Sequence[EffectRow | Window], title: str
+) -> Spec:  # fmt: skip
     """Return the Vega-Lite spec of one metric, one treatment and one kind of trajectory.
 
     ``rows`` are in order of weeks. ``windows`` are shaded; their lifts are written in them where given as weekly.
     """
-    domain = lift_domain(rows)
+    low, high = lift_domain(rows)
     layers = [
-        *_shades(_span(rows), metric, windows, rows),
-        _joint_band(domain),
-        _band(domain),
-        _zero(),
-        _line(),
-        _points(),
-        _tooltips(),
+        _frame(rows, Ends(low, high, nice=True), vega.PERCENT),
+        *_shades(metric, windows, rows),
+        vega.band("joint-band", "joint low", "joint high"),
+        vega.band("band", "low", "high"),
+        vega.zero(),
+        vega.line("line", "lift"),
+        vega.points("point", "lift"),
+        vega.tooltips(["Week", "Lift", "95 % interval", "95 % band, all weeks", "Control", "Treatment"]),
     ]
-    chart = alt.layer(*layers, data=alt.NamedData(WEEKS), height=HEIGHT, width="container")
-    described: dict[str, Any] = chart.properties(description=title).to_dict(validate=False)  # a test does
-    described.pop("config", None)  # the page gives the config of its theme
-    # Given to altair earlier, the records would be copied at every step.
-    described["datasets"] = {**described.get("datasets", {}), WEEKS: records(rows)}
-    return described
+    return vega.chart(layers, records(rows), title)
 
 
-def _span(rows: Sequence[TrajectoryRow]) -> Span:
+def means_spec(rows: Sequence[TrajectoryRow], sides: tuple[str, str], title: str, shares: bool) -> Spec:
+    """Return the spec of the two means behind weekly lifts; ``sides`` are the variants' keys, control first."""
+    known = [row for row in rows if row.control_mean is not None and row.treatment_mean is not None]
+    means = [mean for row in known for mean in (row.control_mean, row.treatment_mean) if mean is not None]
+    low, high = min(0.0, *means), max(0.0, *means)
+    layers = [
+        _frame(rows, Ends(low, high, nice=True), vega.SHARE if shares else "format(datum.value, ',~r')"),
+        *_immature(rows),
+        vega.line("line-control", "control"),
+        vega.line("line", "treatment"),
+        *_named_ends(known, sides),
+        vega.tooltips(["Week", "Lift", "Control", "Treatment"]),
+    ]
+    return vega.chart(layers, records(rows), title)
+
+
+def _named_ends(known: Sequence[TrajectoryRow], sides: tuple[str, str]) -> Iterator[Layer]:
+    """The variants' names at the ends of their lines, the higher line's above it."""
+    last = known[-1]
+    control, treatment = last.control_mean or 0.0, last.treatment_mean or 0.0
+    above = treatment >= control
+    yield vega.words_at("label-control", last.week, control, sides[0], align="right", dy=14 if above else -12)
+    yield vega.words_at("label-treatment", last.week, treatment, sides[1], align="right", dy=-12 if above else 14)
+
+
+def _frame(rows: Sequence[TrajectoryRow], y: Ends, label: str) -> Layer:
     calendar = bool(rows) and rows[0].kind == "calendar"
-    return Span(len(rows), "calendar week since start" if calendar else "week since exposure")
+    weeks = vega.weeks_shown(0, len(rows) - 1)
+    units = {row.week: row.n_control + row.n_treatment for row in rows if row.state == "ok"}
+    below = {week: formatting.short_count(units[week]) for week in weeks if week in units}
+    title = ["calendar week since start" if calendar else "week since exposure"]
+    if len(set(below.values())) > 1:
+        title += ["below it: the units that have lived it"]
+    elif below:
+        title, below = [*title, f"{next(iter(below.values()))} units have lived each"], {}
+    x = Ends(-HALF_WEEK, len(rows) - HALF_WEEK)
+    return vega.frame(x, y, vega.weeks_axis(title, weeks, below), vega.value_axis(label))
 
 
-def records(rows: Sequence[TrajectoryRow]) -> Records:
+def records(rows: Sequence[TrajectoryRow]) -> list[Record]:
     """Return the weeks up to the last mature one as chart data; a week in between without a value breaks the line."""
     last = last_mature_week(rows)
     return [_record(row) for row in rows if last is not None and row.week <= last]
@@ -79,6 +100,17 @@ def is_drawable(rows: Sequence[TrajectoryRow]) -> bool:
     return any(row.lift is not None for row in rows)
 
 
+def is_sparse(rows: Sequence[TrajectoryRow]) -> bool:
+    """Whether most of the mature weeks have no lift, as of a rare metric."""
+    mature = [row for row in rows if row.state != "not_yet"]
+    return sum(row.lift is not None for row in mature) < len(mature) / 2
+
+
+def has_means(rows: Sequence[TrajectoryRow]) -> bool:
+    """Whether any week has means to draw."""
+    return any(row.control_mean is not None for row in rows)
+
+
 def lift_domain(rows: Sequence[TrajectoryRow]) -> list[float]:
     """Return the ends of the vertical axis: zero and every interval, as far as they are shown."""
     lows = [low for row in rows for low in (row.lift, row.lift_low, row.band_low) if low is not None]
@@ -86,12 +118,7 @@ def lift_domain(rows: Sequence[TrajectoryRow]) -> list[float]:
     return [max(LOWEST_SHOWN, min(0.0, *lows, 0.0)), min(HIGHEST_SHOWN, max(0.0, *highs, 0.0))]
 
 
-def _inline(values: Records) -> Any:
-    make: Any = alt.InlineData
-    return make(values=values)
-
-
-def _record(row: TrajectoryRow) -> dict[str, Any]:
+def _record(row: TrajectoryRow) -> Record:
     return {
         "week": row.week,
         "from": row.week - HALF_WEEK,
@@ -101,6 +128,8 @@ def _record(row: TrajectoryRow) -> dict[str, Any]:
         "high": row.lift_high,
         "joint low": row.band_low,
         "joint high": row.band_high,
+        "control": row.control_mean,
+        "treatment": row.treatment_mean,
         "Week": f"0 to {row.week}" if row.kind == "cumulative" else str(row.week),
         "Lift": formatting.percent(row.lift),
         "95 % interval": formatting.percent_interval(row.lift_low, row.lift_high),
@@ -110,92 +139,40 @@ def _record(row: TrajectoryRow) -> dict[str, Any]:
     }
 
 
-def _week(field: str, span: Span | None = None) -> alt.X:
-    if span is None:
-        return alt.X(f"{field}:Q")
-    step = next(step for step in (1, 2, 4, 13, 26) if span.weeks <= 14 * step or step == 26)
-    axis = alt.Axis(
-        title=span.title,
-        values=list(range(0, span.weeks, step)),
-        format="d",
-        grid=False,
-        labelOverlap=True,
-    )
-    domain = [-HALF_WEEK, span.weeks - HALF_WEEK]
-    return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False, zero=False))
-
-
-def _lift(field: str, domain: list[float] | None = None) -> alt.Y:
-    if domain is None:
-        return alt.Y(f"{field}:Q")
-    axis = alt.Axis(title=None, labelExpr=PERCENT_AXIS, tickCount=5)
-    return alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(domain=domain, nice=True))
-
-
-def _shades(span: Span, metric: Metric, windows: Sequence[EffectRow], rows: Sequence[TrajectoryRow]) -> list[Layer]:
+def _first_missing(rows: Sequence[TrajectoryRow]) -> int:
     last = last_mature_week(rows)
-    first_missing = 0 if last is None else last + 1
+    return 0 if last is None else last + 1
+
+
+def _immature(rows: Sequence[TrajectoryRow]) -> Iterator[Layer]:
+    start, end = _first_missing(rows), len(rows)
+    if start < end:
+        yield vega.shade("immature", start - HALF_WEEK, end - HALF_WEEK)
+        yield _label(start, end, "not yet", "label", line=NOT_YET_LINE)
+
+
+def _shades(
+    metric: Metric, windows: Sequence[EffectRow | Window], rows: Sequence[TrajectoryRow]
+) -> Iterator[Layer]:  # fmt: skip
     weekly = all(row.kind == "weekly" for row in rows)
     # Windows are weeks since exposure; on the axis of calendar weeks they have no place.
-    placed = [] if rows and rows[0].kind == "calendar" else windows
-    shown = [layer for row in placed for layer in _window(span, metric, row, first_missing, weekly)]
-    if first_missing < span.weeks:
-        shown += [
-            _rect(span, "immature", first_missing, span.weeks),
-            _text(first_missing, span.weeks, "not yet", "label", line=NOT_YET_LINE),
-        ]
-    return shown
+    if not rows or rows[0].kind != "calendar":
+        for window in windows:
+            yield from _window(metric, window, _first_missing(rows), weekly)
+    yield from _immature(rows)
 
 
-def _window(span: Span, metric: Metric, row: EffectRow, first_missing: int, weekly: bool) -> list[Layer]:
+def _window(metric: Metric, window: EffectRow | Window, first_missing: int, weekly: bool) -> Iterator[Layer]:
     """The mature part of a window shaded, its name above it, and its lift where single weeks are drawn."""
-    known = weekly and row.state == "ok"
-    shown = tone(metric, *row.drawn) if known and row.drawn else "open"
-    layers: list[Layer] = [_text(row.start_week, row.end_week, row.window, "label", line=0)]
-    if row.start_week < first_missing:
-        layers.append(_rect(span, f"shade-{shown}", row.start_week, min(row.end_week, first_missing)))
-    if known:
-        layers.append(_text(row.start_week, row.end_week, formatting.percent(row.lift), f"label-{shown}", line=1))
-    return layers
+    start, end = window.start_week, window.end_week
+    effect = window if isinstance(window, EffectRow) and weekly and window.state == "ok" else None
+    shown = tone(metric, *effect.drawn) if effect and effect.drawn else "open"
+    yield _label(start, end, window.window if isinstance(window, EffectRow) else window.name, "label", line=0)
+    if start < first_missing:
+        yield vega.shade(f"shade-{shown}", start - HALF_WEEK, min(end, first_missing) - HALF_WEEK)
+    if effect is not None:
+        yield _label(start, end, formatting.percent(effect.lift), f"label-{shown}", line=1)
 
 
-def _rect(span: Span, style: str, start: int, end: int) -> Layer:
-    values = [{"from": start - HALF_WEEK, "to": end - HALF_WEEK}]
-    return (
-        alt.Chart(_inline(values)).mark_rect(style=style, aria=False).encode(x=_week("from", span), x2=alt.X2("to:Q"))
-    )
-
-
-def _text(start: int, end: int, text: str, style: str, line: int) -> Layer:
-    values = [{"middle": (start + end) / 2 - HALF_WEEK, "text": text}]
-    mark = alt.Chart(_inline(values)).mark_text(style=style, align="center", baseline="middle", aria=False)
-    return mark.encode(x=alt.X("middle:Q"), y=alt.value(LABEL_TOP + LABEL_LINE * line), text=alt.Text("text:N"))
-
-
-def _band(domain: list[float]) -> Layer:
-    mark = alt.Chart().mark_area(style="band", aria=False, clip=True)
-    return mark.encode(x=_week("week"), y=_lift("low", domain), y2=alt.Y2("high:Q"))
-
-
-def _joint_band(domain: list[float]) -> Layer:
-    mark = alt.Chart().mark_area(style="joint-band", aria=False, clip=True)
-    return mark.encode(x=_week("week"), y=_lift("joint low", domain), y2=alt.Y2("joint high:Q"))
-
-
-def _zero() -> Layer:
-    return alt.Chart(_inline([{"zero": 0}])).mark_rule(style="zero", aria=False).encode(y=_lift("zero"))
-
-
-def _line() -> Layer:
-    return alt.Chart().mark_line(style="line", aria=False, clip=True).encode(x=_week("week"), y=_lift("lift"))
-
-
-def _points() -> Layer:
-    return alt.Chart().mark_point(style="point", aria=False, clip=True).encode(x=_week("week"), y=_lift("lift"))
-
-
-def _tooltips() -> Layer:
-    """A whole week's column answers to the pointer, so that a finger finds it too."""
-    fields = ["Week", "Lift", "95 % interval", "95 % band, all weeks", "Control", "Treatment"]
-    tooltip = [alt.Tooltip(f"{field}:N") for field in fields]
-    return alt.Chart().mark_rect(opacity=0, aria=False).encode(x=_week("from"), x2=alt.X2("to:Q"), tooltip=tooltip)
+def _label(start: int, end: int, text: str, style: str, line: int) -> Layer:
+    return vega.words(style, (start + end) / 2 - HALF_WEEK, LABEL_TOP + LABEL_LINE * line, text)

@@ -26,6 +26,7 @@ from experiments.models.moments import (
 )
 from experiments.models.person import Person
 from experiments.models.plan import Amendment, Plan
+from experiments.models.replay import NaiveLaunchRow, OutcomeRow, ReplayStepRow, read_replay, write_replay
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
 from experiments.models.source import Source
@@ -41,7 +42,8 @@ __all__ = [
     "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
     "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
     "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
-    "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "OecRow", "Person", "Plan",
-    "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow",
-    "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
+    "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
+    "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
+    "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",
+    "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip

@@ -56,9 +56,10 @@ class ResultRow(models.Model):
         return cls._default_manager.bulk_create([cls.of(look, position, row) for position, row in enumerate(rows)])
 
     @classmethod
-    def read(cls, look: Look) -> tuple[Any, ...]:
-        """Return the dataclasses that were stored, in their order."""
-        return tuple(row.to_result(cls.result) for row in cls.stored(look))
+    def read(cls, look: Look, chosen: Q | None = None) -> tuple[Any, ...]:
+        """Return the dataclasses that were stored, all or those ``chosen``, in their order."""
+        rows = cls.stored(look)
+        return tuple(row.to_result(cls.result) for row in (rows if chosen is None else rows.filter(chosen)))
 
     @classmethod
     def stored(cls, look: Look) -> models.QuerySet[Self]:

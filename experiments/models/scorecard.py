@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from analysis.results import Scorecard
 from experiments.models.claims import (
@@ -51,12 +51,13 @@ def write_scorecard(look: Look, scorecard: Scorecard) -> None:
     look.first_fact, look.last_fact, look.fact_rows = scorecard.first_fact, scorecard.last_fact, scorecard.fact_rows
 
 
-def read_scorecard(look: Look) -> Scorecard:
-    """Return the scorecard that ``write_scorecard`` stored."""
+def read_scorecard(look: Look, trajectory: Q | None = None) -> Scorecard:
+    """Return the scorecard that ``write_scorecard`` stored, or of its trajectory only the rows that are asked for."""
+    chosen = {"trajectory": trajectory} if trajectory is not None else {}
     return Scorecard(
         plan=look.plan.load(), as_of=look.as_of, look=look.number, planned_looks=look.planned_looks,
         first_fact=look.first_fact, last_fact=look.last_fact, fact_rows=look.fact_rows,
         units=dict(LookUnits.objects.filter(look=look).values_list("variant", "n")),
         excluded=dict(LookExclusion.objects.filter(look=look).values_list("reason", "n")),
-        **{part: table.read(look) for part, table in TABLES.items()},
+        **{part: table.read(look, chosen.get(part)) for part, table in TABLES.items()},
     )  # fmt: skip

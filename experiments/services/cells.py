@@ -14,9 +14,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from analysis import scorecard as scorecards
+from analysis.replay import replay
 from analysis.triangle import Triangle, combine
 from experiments import queue
-from experiments.models import Claim, CurrentTriangle, Look, LookCell, Plan, write_scorecard
+from experiments.models import Claim, CurrentTriangle, Look, LookCell, Plan, write_replay, write_scorecard
 from experiments.models.look import CHECK, DONE, FINISH, MOMENTS, PLANNED, RUNNING, STAGES, WAITING
 from experiments.models.packing import pack_triangle, unpack_triangle
 from experiments.services import leases
@@ -110,6 +111,7 @@ def _finished(look: Look) -> Callable[[Claim], bool]:
     """Add up the parts in a fixed order and estimate; return what writes all rows in one transaction."""
     triangle = _combined(look)
     scorecard = scorecards.build(triangle)
+    replayed = replay(triangle)
 
     @transaction.atomic
     def deliver(claim: Claim) -> bool:
@@ -119,6 +121,7 @@ def _finished(look: Look) -> Callable[[Claim], bool]:
         if LookCell.objects.held(claim).update(state=DONE, token=None, lease_until=None, error="") != 1:
             return False
         write_scorecard(look, scorecard)
+        write_replay(look, replayed)
         CurrentTriangle.replace(look, triangle)
         look.cells.update(result=None)
         look.state, look.error = DONE, ""

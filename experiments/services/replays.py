@@ -1,4 +1,4 @@
-"""Replay: what each past look would have recommended, from the stored triangle of the newest look."""
+"""Replay: what each past look would have recommended. Stored with the newest look, from its own triangle."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -6,22 +6,22 @@ from typing import Any
 
 from analysis.replay import NaiveLaunch, Replay, ReplayStep
 from analysis.replay import replay as replayed
-from experiments.models import CurrentTriangle
+from experiments.models import CurrentTriangle, read_replay
 from experiments.services.results import NoLookYet, find_experiment, stored_scorecard
 
 
 def replay(key: str) -> tuple[Replay, date]:
     """Return the replay of an experiment under its plan in force, and the day of the data it rests on.
 
-    Raises NoSuchExperiment, NoLookYet.
+    Looks of an earlier version have none stored; theirs is computed here. Raises NoSuchExperiment, NoLookYet.
     """
     experiment = find_experiment(key)
-    stored = CurrentTriangle.objects.filter(plan=experiment.plan_id).first()
+    stored = CurrentTriangle.objects.filter(plan=experiment.plan_id).select_related("look", "plan__experiment").first()
     if stored is None:
         stored_scorecard(key)  # says why there is none
         raise NoLookYet(f"{key} has no stored moments; take a look with: python manage.py refresh {key} --wait")
-    triangle = stored.load()
-    return replayed(triangle), triangle.as_of
+    found = read_replay(stored.look)
+    return found if found.naive else replayed(stored.load()), stored.as_of
 
 
 def replay_to_json(key: str, found: Replay, as_of: date) -> dict[str, Any]:

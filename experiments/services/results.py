@@ -3,19 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from analysis import results
 from analysis.plan import Plan as PlanBody
 from analysis.results import Scorecard
-from experiments.models import CheckRow, EffectRow, Experiment, Look, LookCell, ReversalRow, TrajectoryRow
+from experiments.models import Experiment, Look, LookCell
 from experiments.models import read_scorecard as read
 from experiments.models.look import CHECK, DONE, FAILED, FINISH, LEASED, MOMENTS
 from experiments.services.suggest import did_you_mean
-
-R = TypeVar("R")
 
 
 class NoSuchExperiment(LookupError):
@@ -49,35 +45,9 @@ class LookStatus:
         return min(99, 100 * self.done_cells // self.total_cells) if self.total_cells else 0
 
 
-@dataclass(frozen=True)
-class PortfolioEntry:
-    """An experiment at a glance: its newest look, and of its newest finished one the rows that decide.
-
-    Attributes:
-        look: the newest look, whatever its state; None before the first one.
-        as_of: the day of the finished look that the rows are from, None without one.
-        effects: in each metric's deciding window.
-        trajectory: week by week, of the first primary metric.
-    """
-
-    key: str
-    name: str
-    kind: str
-    owner: str
-    state: str
-    start_date: date
-    plan: PlanBody
-    look: LookStatus | None
-    as_of: date | None
-    effects: tuple[results.EffectRow, ...]
-    trajectory: tuple[results.TrajectoryRow, ...]
-    reversals: tuple[results.ReversalRow, ...]
-    checks: tuple[results.CheckRow, ...]
-
-
 def find_experiment(key: str) -> Experiment:
     """Return an experiment or a holdout with its plan and source. Raises NoSuchExperiment."""
-    found = _experiments().filter(key=key).first()
+    found = in_force().filter(key=key).first()
     if found is not None:
         return found
     keys = list(Experiment.objects.values_list("key", flat=True))
@@ -86,17 +56,23 @@ def find_experiment(key: str) -> Experiment:
     raise NoSuchExperiment(f"there is no experiment `{key}`{did_you_mean(key, keys)}")
 
 
-def stored_scorecard(key: str, as_of: date | None = None) -> Scorecard:
+def stored_scorecard(key: str, as_of: date | None = None, *, for_page: bool = False) -> Scorecard:
     """Return the scorecard of the newest finished look under the plan in force, or of the one as of a day.
 
-    Raises NoSuchExperiment, NoLookYet.
+    ``for_page`` leaves out what a page shows on demand only: of trajectories, which are most of a scorecard, it has
+    the weekly rows, and all rows of primary metrics and events. Raises NoSuchExperiment, NoLookYet.
     """
     experiment = find_experiment(key)
     done = _looks(experiment).filter(state=DONE)
     look = (done if as_of is None else done.filter(as_of=as_of)).first()
     if look is None:
         raise NoLookYet(_why_none(experiment, as_of))
-    return read(look)
+    return read(look, _unfolded(look.plan.load()) if for_page else None)
+
+
+def _unfolded(plan: PlanBody) -> Q:
+    keys = [metric.key for metric in plan.metrics if metric.role == "primary" or metric.event is not None]
+    return Q(kind="weekly") | Q(metric__in=keys)
 
 
 def look_status(key: str, as_of: date | None = None) -> LookStatus:
@@ -106,41 +82,24 @@ def look_status(key: str, as_of: date | None = None) -> LookStatus:
     look = (looks if as_of is None else looks.filter(as_of=as_of)).order_by("-as_of", "-planned_at", "-pk").first()
     if look is None:
         raise NoLookYet(_why_none(experiment, as_of))
-    return _statuses([look])[look.pk]
+    return statuses([look])[look.pk]
 
 
 def status_of(look_id: int) -> LookStatus:
     """Return how far one look is, by its number in the database."""
     look = Look.objects.select_related("plan__experiment").get(pk=look_id)
-    return _statuses([look])[look.pk]
+    return statuses([look])[look.pk]
 
 
 def looks(key: str) -> tuple[LookStatus, ...]:
     """Return all looks under the plan in force, oldest day first, each day's newest data only."""
     newest = {look.as_of: look for look in _looks(find_experiment(key)).order_by("as_of", "planned_at", "pk")}
-    statuses = _statuses(newest.values())
-    return tuple(statuses[newest[day].pk] for day in sorted(newest))
+    found = statuses(newest.values())
+    return tuple(found[newest[day].pk] for day in sorted(newest))
 
 
-def portfolio() -> tuple[PortfolioEntry, ...]:
-    """Return all experiments and holdouts by key, in a number of queries that does not depend on how many there are."""
-    experiments = list(_experiments())
-    in_force = [experiment.plan_id for experiment in experiments]
-    of_plans = Look.objects.filter(plan__in=in_force).select_related("plan__experiment")
-    by_plan = of_plans.distinct("plan_id")
-    newest = {look.plan_id: look for look in by_plan.order_by("plan_id", "-as_of", "-planned_at", "-pk")}
-    done = by_plan.filter(state=DONE).order_by("plan_id", "-as_of", "-finished_at", "-pk")
-    finished = {look.plan_id: look for look in done}
-    statuses = _statuses(newest.values())
-    rows = _PortfolioRows.of({look.pk: look.plan.load() for look in finished.values()})
-    return tuple(
-        _entry(experiment, newest.get(plan_id), finished.get(plan_id), statuses, rows)
-        for experiment in experiments
-        if (plan_id := cast(int, experiment.plan_id))
-    )
-
-
-def _experiments() -> QuerySet[Experiment]:
+def in_force() -> QuerySet[Experiment]:
+    """All experiments and holdouts that have a plan, with it and their source, by key."""
     return Experiment.objects.filter(plan__isnull=False).select_related("plan__experiment", "source").order_by("key")
 
 
@@ -164,8 +123,8 @@ def _why_none(experiment: Experiment, as_of: date | None) -> str:
     return f"{experiment.key} has no look{day} yet. Take one with: {command}"
 
 
-def _statuses(found: Iterable[Look]) -> dict[int, LookStatus]:
-    """The status of each look, in one query over their cells."""
+def statuses(found: Iterable[Look]) -> dict[int, LookStatus]:
+    """Return the status of each look by its number in the database, in one query over their cells."""
     looks_by_id = {look.pk: look for look in found}
     states: dict[int, list[tuple[str, str]]] = {pk: [] for pk in looks_by_id}
     for look_id, kind, state in LookCell.objects.filter(look__in=looks_by_id).values_list("look", "kind", "state"):
@@ -193,69 +152,3 @@ def _step(look: Look, cells: list[tuple[str, str]]) -> str:
     if any(state == LEASED for _, state in cells):
         return step
     return f"waiting for a worker ({step})"
-
-
-@dataclass(frozen=True)
-class _PortfolioRows:
-    """The rows of finished looks that a portfolio shows, by look."""
-
-    effects: dict[int, list[results.EffectRow]]
-    trajectory: dict[int, list[results.TrajectoryRow]]
-    reversals: dict[int, list[results.ReversalRow]]
-    checks: dict[int, list[results.CheckRow]]
-
-    @classmethod
-    def of(cls, plans: dict[int, PlanBody]) -> "_PortfolioRows":
-        """Read them, one query a table."""
-        deciding = {(pk, m.key, m.deciding_window) for pk, plan in plans.items() for m in plan.estimated_metrics}
-        first = {(pk, _first_primary(plan)) for pk, plan in plans.items()}
-        effects = EffectRow.objects.filter(
-            look__in=plans, window__in={window for _, _, window in deciding}, segment__isnull=True
-        )
-        weekly = TrajectoryRow.objects.filter(look__in=plans, metric__in={metric for _, metric in first}, kind="weekly")
-        return cls(
-            _by_look(
-                (row.look_id, row.to_result(results.EffectRow))
-                for row in effects
-                if (row.look_id, row.metric, row.window) in deciding
-            ),
-            _by_look(
-                (row.look_id, row.to_result(results.TrajectoryRow))
-                for row in weekly
-                if (row.look_id, row.metric) in first
-            ),
-            _by_look(
-                (row.look_id, row.to_result(results.ReversalRow)) for row in ReversalRow.objects.filter(look__in=plans)
-            ),
-            _by_look((row.look_id, row.to_result(results.CheckRow)) for row in CheckRow.objects.filter(look__in=plans)),
-        )
-
-
-def _first_primary(plan: PlanBody) -> str:
-    """The key of the first primary metric with an effect per window, empty without one."""
-    return next((metric.key for metric in plan.estimated_metrics if metric.role == "primary"), "")
-
-
-def _by_look(rows: Iterable[tuple[int, R]]) -> dict[int, list[R]]:
-    found: dict[int, list[R]] = {}
-    for look_id, row in rows:
-        found.setdefault(look_id, []).append(row)
-    return found
-
-
-def _entry(
-    experiment: Experiment,
-    newest: Look | None,
-    finished: Look | None,
-    statuses: dict[int, LookStatus],
-    rows: _PortfolioRows,
-) -> PortfolioEntry:
-    plan = experiment.current_plan.load()
-    shown = finished.pk if finished else 0
-    return PortfolioEntry(
-        key=experiment.key, name=experiment.name, kind=experiment.kind, owner=experiment.owner,
-        state=experiment.standing, start_date=plan.start_date, plan=plan,
-        look=statuses[newest.pk] if newest else None, as_of=finished.as_of if finished else None,
-        effects=tuple(rows.effects.get(shown, ())), trajectory=tuple(rows.trajectory.get(shown, ())),
-        reversals=tuple(rows.reversals.get(shown, ())), checks=tuple(rows.checks.get(shown, ())),
-    )  # fmt: skip

@@ -53,6 +53,7 @@ _SURVIVAL = (
 _HAZARDS = (
     "logrank_chi2", "logrank_p_value", "hazard_ratio", "hazard_ratio_low", "hazard_ratio_high", "hazard_p_value",
 )  # fmt: skip
+_DIFFERENCE = ("week", "difference", "low", "high")
 _PERIOD = ("start_week", "end_week", "hazard_ratio", "low", "high", "p_value")
 _ADJUSTED = ("hazard_ratio", "low", "high", "p_value", "units", "left_out")
 _SURVIVAL_SEQUENTIAL = (
@@ -98,8 +99,8 @@ def to_json(scorecard: Scorecard) -> dict[str, Any]:
         "as_of": scorecard.as_of.isoformat(),
         "plan": plan.digest,
         "data": {
-            "first": _plain(scorecard.first_fact),
-            "last": _plain(scorecard.last_fact),
+            "first": plain(scorecard.first_fact),
+            "last": plain(scorecard.last_fact),
             "rows": scorecard.fact_rows,
         },
         "look": {"number": scorecard.look, "planned": scorecard.planned_looks},
@@ -129,18 +130,18 @@ def to_csv(scorecard: Scorecard) -> str:
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in scorecard.effects:
-        writer.writerow({name: _cell(value) for name, value in _flat({**head, **_effect(row)}).items()})
+        writer.writerow({name: cell(value) for name, value in _flat({**head, **_effect(row)}).items()})
     return out.getvalue()
 
 
 def _check(row: CheckRow) -> dict[str, Any]:
-    return {"check": row.check, "state": row.state, "p_value": _plain(row.p_value), "detail": row.detail}
+    return {"check": row.check, "state": row.state, "p_value": plain(row.p_value), "detail": row.detail}
 
 
 def _effect(row: EffectRow) -> dict[str, Any]:
     told = {
         **_fields(row, _EFFECT),
-        "unadjusted": {"effect": _plain(row.unadjusted_effect), "effect_se": _plain(row.unadjusted_se)},
+        "unadjusted": {"effect": plain(row.unadjusted_effect), "effect_se": plain(row.unadjusted_se)},
         "sequential": _nested(row, "sequential", _SEQUENTIAL, present=row.sequential_look is not None),
         **_fields(row, _AFTER_SEQUENTIAL),
     }
@@ -166,10 +167,10 @@ def _comparison(row: SurvivalComparisonRow) -> dict[str, Any]:
     adjusted = row.adjusted_hazard
     told = {
         **_fields(row, _SURVIVAL),
-        "survival_difference": [_fields(one, ("week", "difference", "low", "high")) for one in row.survival_difference],
+        "survival_difference": [_fields(one, _DIFFERENCE) for one in row.named_differences],
         **_fields(row, _HAZARDS),
         "periods": [_fields(one, _PERIOD) for one in row.periods],
-        "proportional_p_value": _plain(row.proportional_p_value),
+        "proportional_p_value": plain(row.proportional_p_value),
         "adjusted_hazard": None if adjusted is None else _fields(adjusted, _ADJUSTED),
         **_fields(row, ("margin", "verdict", "returned_share", "readable_from", "state")),
     }
@@ -179,6 +180,7 @@ def _comparison(row: SurvivalComparisonRow) -> dict[str, Any]:
         **told, "reason": reason,
         "sequential": _nested(row, "sequential", _SURVIVAL_SEQUENTIAL, present=row.sequential_look is not None),
         **_fields(row, _SURVIVAL_MORE),
+        "difference_curve": [_fields(one, _DIFFERENCE) for one in row.survival_difference],
     }  # fmt: skip
 
 
@@ -199,7 +201,7 @@ def _conflict(row: ConflictRow) -> dict[str, Any]:
 
 def _oec(row: OecRow) -> dict[str, Any]:
     told = _fields(row, ("variant", "value", "se", "low", "high"))
-    flips = [{"metric": flip.metric, "weight": _plain(flip.weight)} for flip in row.flips]
+    flips = [{"metric": flip.metric, "weight": plain(flip.weight)} for flip in row.flips]
     return {**told, "flips": flips, "dominated_by": list(row.dominated_by), "reason": _reason(row, row.reason, told)}
 
 
@@ -218,13 +220,13 @@ def _recommendation(row: RecommendationRow) -> dict[str, Any]:
         "variant": row.variant,
         "action": row.action,
         "reasons": list(row.reasons),
-        "changes_on": _plain(row.changes_on),
+        "changes_on": plain(row.changes_on),
     }
 
 
 def _nested(row: object, name: str, names: tuple[str, ...], *, present: bool) -> dict[str, Any] | None:
     """The fields that begin with ``name`` as an object of their own, None where there is nothing to tell."""
-    return {field: _plain(getattr(row, f"{name}_{field}")) for field in names} if present else None
+    return {field: plain(getattr(row, f"{name}_{field}")) for field in names} if present else None
 
 
 def _reason(row: object, own: str | None, told: Mapping[str, Any], may_not_apply: Collection[str] = ()) -> str | None:
@@ -236,10 +238,11 @@ def _reason(row: object, own: str | None, told: Mapping[str, Any], may_not_apply
 
 
 def _fields(row: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _plain(getattr(row, name)) for name in names}
+    return {name: plain(getattr(row, name)) for name in names}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: null for a number that is not finite, days as text."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, date) else value
@@ -258,7 +261,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A plain value as a cell of CSV."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -16,9 +16,9 @@ from experiments.forms import ACTION_WORDS, DecideForm
 from experiments.models import CannotChange, Decision, Evidence
 from experiments.services import decisions, results
 from experiments.services.decisions import PAGE, Followed, Logged, Situation
+from experiments.views.advice import ACTIONS
 from experiments.views.estimates import Estimate, of_effect
 from experiments.views.guard import needs, person_of
-from experiments.views.scorecard_page import ACTIONS
 
 
 @dataclass(frozen=True)

@@ -1,101 +1,114 @@
-"""The home page: every experiment in a row, what needs attention first."""
+"""The home page: every experiment and holdout in a row, what needs a decision first, with filters in the address."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from analysis.plan import Metric
-from analysis.results import EffectRow
-from experiments.charts.drawings import ForestBar, Sparkline, forest_bar, forest_limit, sparkline
-from experiments.charts.tones import Tone
-from experiments.services import results
-from experiments.services.results import PortfolioEntry
-from experiments.views.estimates import Estimate, of_effect
+from experiments.services import portfolio as service
 from experiments.views.guard import needs
-from experiments.views.health import check_item
-from experiments.views.scorecard_page import HEADLINES
+from experiments.views.portfolio_rows import FLAGS, GROUPS, Placed, Row, placed, row_of
+
+#: Rows a page.
+PAGE = 50
 
 
 @dataclass(frozen=True)
-class Flag:
-    """Something to look at, in words; the smaller the rank, the more urgent."""
+class Filters:
+    """What is asked for. An empty text asks for everything."""
 
-    words: str
-    tone: Tone
-    rank: int
+    q: str = ""
+    state: str = ""
+    owner: str = ""
+    flag: str = ""
+    kind: str = ""
 
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Filters":
+        return cls(**{name: query.get(name, "").strip() for name in cls.__dataclass_fields__})
 
-@dataclass(frozen=True)
-class Deciding:
-    """The lift of one deciding metric with a small bar."""
-
-    term: str
-    metric: Metric
-    estimate: Estimate
-    bar: ForestBar | None
-    weeks: str
-
-
-@dataclass(frozen=True)
-class Row:
-    entry: PortfolioEntry
-    flags: tuple[Flag, ...]
-    deciding: tuple[Deciding, ...]
-    spark: Sparkline | None
-    spark_metric: str
+    def keeps(self, one: Placed) -> bool:
+        entry = one.entry
+        text = f"{entry.key} {entry.name} {entry.owner} {entry.hypothesis}".lower()
+        return (
+            all(word in text for word in self.q.lower().split())
+            and self.state in ("", entry.state)
+            and self.owner in ("", entry.owner)
+            and self.kind in ("", entry.kind)
+            and (not self.flag or any(flag.kind == self.flag for flag in one.flags))
+        )
 
     @property
-    def rank(self) -> tuple[int, str]:
-        return min((flag.rank for flag in self.flags), default=99), self.entry.key
+    def asked(self) -> dict[str, str]:
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Neighboring rows of one group; ``total`` counts all of the group, on other pages too."""
+
+    title: str
+    total: int
+    rows: tuple[Row, ...]
 
 
 @require_GET
 @needs("read")
 def portfolio(request: HttpRequest) -> HttpResponse:
-    rows = sorted((row_of(entry) for entry in results.portfolio()), key=lambda row: row.rank)
-    return render(request, "portfolio.html", {"rows": rows})
+    """All that the filters keep, a page at a time."""
+    everything = sorted((placed(entry) for entry in service.portfolio(timezone.now())), key=lambda one: one.rank)
+    filters = Filters.of(request.GET.dict())
+    kept = [one for one in everything if filters.keeps(one)]
+    page = _page(request, len(kept))
+    shown = kept[PAGE * (page - 1) : PAGE * page]
+    context = {
+        "sections": list(_sections(kept, shown)),
+        "filters": filters,
+        "options": _options(everything),
+        "total": len(everything),
+        "kept": len(kept),
+        "before": _address(filters, page - 1) if page > 1 else "",
+        "after": _address(filters, page + 1) if PAGE * page < len(kept) else "",
+        "first": PAGE * (page - 1) + 1,
+        "last": PAGE * (page - 1) + len(shown),
+    }
+    return render(request, "portfolio.html", context)
 
 
-def row_of(entry: PortfolioEntry) -> Row:
-    """Arrange one entry: its flags, the lift of the first short-term and the first long-term metric, its course."""
-    metrics = {metric.key: metric for metric in entry.plan.metrics}
-    chosen = [(metrics[row.metric], row) for row in entry.effects if row.metric in metrics and row.segment is None]
-    pairs = list(filter(None, (_first(chosen, term) for term in ("short", "long"))))
-    limit = forest_limit(pairs)
-    charted = metrics.get(entry.trajectory[0].metric) if entry.trajectory else None
-    return Row(
-        entry=entry,
-        flags=tuple(sorted(_flags(entry), key=lambda flag: flag.rank)),
-        deciding=tuple(_deciding(entry, metric, row, limit) for metric, row in pairs),
-        spark=sparkline(charted, entry.trajectory, entry.plan.horizon_weeks) if charted else None,
-        spark_metric=charted.key if charted else "",
-    )
+def _page(request: HttpRequest, kept: int) -> int:
+    text = request.GET.get("page", "1")
+    last = max(1, -(-kept // PAGE))
+    if not text.isdecimal() or not 1 <= int(text) <= last:
+        raise Http404(f"page is {text}; there are pages 1 to {last}")
+    return int(text)
 
 
-def _first(pairs: list[tuple[Metric, EffectRow]], term: str) -> tuple[Metric, EffectRow] | None:
-    return next((pair for pair in pairs if pair[0].role == "primary" and (pair[0].term or "long") == term), None)
+def _sections(kept: Sequence[Placed], shown: Sequence[Placed]) -> Iterator[Section]:
+    courses = service.courses([one.entry for one in shown])
+    for group, members in groupby(shown, key=lambda one: one.group):
+        rows = tuple(row_of(one, courses.get(one.entry.key, service.Course())) for one in members)
+        yield Section(GROUPS[group], sum(one.group == group for one in kept), rows)
 
 
-def _deciding(entry: PortfolioEntry, metric: Metric, row: EffectRow, limit: float) -> Deciding:
-    return Deciding(
-        term=f"{metric.term or 'long'} term",
-        metric=metric,
-        estimate=of_effect(metric, row),
-        bar=forest_bar(metric, row, limit),
-        weeks=entry.plan.window(row.window).label,
-    )
+def _options(everything: Sequence[Placed]) -> dict[str, list[tuple[str, str]]]:
+    """The choices that lead to anything, each with its words."""
+
+    def values(found: Iterator[str]) -> list[tuple[str, str]]:
+        return [(value, value) for value in sorted(set(found))]
+
+    flags = {flag.kind for one in everything for flag in one.flags}
+    return {
+        "state": values(one.entry.state for one in everything),
+        "owner": values(one.entry.owner for one in everything),
+        "kind": values(one.entry.kind for one in everything),
+        "flag": [(kind, words) for kind, words in FLAGS.items() if kind in flags],
+    }
 
 
-def _flags(entry: PortfolioEntry) -> list[Flag]:
-    """One flag of a kind: two metrics that reverse are one thing to look at."""
-    flags = [Flag(check_item(check).label, "bad", 0) for check in entry.checks if check.state == "alarm"]
-    states = {row.state for row in entry.reversals}
-    for rank, (state, words) in enumerate(HEADLINES.items(), start=1):
-        if state in states:
-            flags.append(Flag(words, "within" if state in ("warning", "fading") else "bad", rank))
-            break
-    if entry.look is not None and entry.look.state == "failed":
-        flags.append(Flag("Last look failed", "bad", 1))
-    return flags
+def _address(filters: Filters, page: int) -> str:
+    return f"?{urlencode({**filters.asked, **({'page': page} if page > 1 else {})})}"

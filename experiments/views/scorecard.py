@@ -2,6 +2,7 @@
 
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -11,10 +12,12 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import lifecycle, results, scorecards
+from experiments.services import chart_numbers, lifecycle, past, results, scorecards
+from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
 from experiments.views.guard import needs, person_of
-from experiments.views.scorecard_page import page
+from experiments.views.looks_section import looks_of
+from experiments.views.scorecard_page import chart_alone, page
 
 IN_WORK = ("planned", "running")
 THEMES = {"light": theme.config("light"), "dark": theme.config("dark")}
@@ -23,17 +26,18 @@ THEMES = {"light": theme.config("light"), "dark": theme.config("dark")}
 @require_GET
 @needs("read")
 def scorecard(request: HttpRequest, key: str) -> HttpResponse:
-    """The newest look, or the one of ``?as_of=``; without any look, what to do."""
+    """The newest look, or the one of ``?as_of=``, taken then or rebuilt; without any look, what to do."""
     looks, as_of = _looks(key), _as_of(request)
     life = lifecycle.standing(key, person_of(request), timezone.now())
     context: dict[str, Any] = {"key": key, "newest": looks[-1] if looks else None, "life": life}
     try:
-        card = results.stored_scorecard(key, as_of=as_of)
+        card, rebuilt_from = past.scorecard_as_of(key, as_of, for_page=True)
     except results.NoLookYet as none:
         context |= {"why": str(none), **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
-    context |= {"page": page(card), "themes": THEMES, **_neighbors(looks, card.as_of)}
-    return render(request, "scorecard.html", context)
+    context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
+    context["due"] = overdue(card.plan, card.as_of, card.look, card.planned_looks, _today(card))
+    return render(request, "scorecard.html", context | {"themes": THEMES})
 
 
 @require_GET
@@ -60,14 +64,42 @@ def as_csv(request: HttpRequest, key: str) -> HttpResponse:
     return _download(HttpResponse(scorecards.to_csv(card), content_type="text/csv; charset=utf-8"), card, "csv")
 
 
-def _download(response: HttpResponse, card: Scorecard, kind: str) -> HttpResponse:
-    response["Content-Disposition"] = f'attachment; filename="{card.plan.key}-{card.as_of.isoformat()}.{kind}"'
+@require_GET
+@needs("read")
+def chart(request: HttpRequest, key: str, variant: str, metric: str) -> HttpResponse:
+    """The chart of one metric and treatment, for a fold of the scorecard's page or as a page of its own."""
+    card = _stored(request, key)
+    try:
+        found = chart_alone(card, variant, metric)
+    except LookupError as missing:
+        raise Http404(str(missing.args[0])) from None
+    context = {"key": key, "card": card, "chart": found, "control": card.plan.control, "themes": THEMES}
+    return render(request, "partials/chart_body.html" if request.headers.get("HX-Request") else "chart.html", context)
+
+
+@require_GET
+@needs("read")
+def chart_csv(request: HttpRequest, key: str) -> HttpResponse:
+    """The numbers of ``?part=`` of one ``metric`` and ``variant``, not rounded."""
+    card = _stored(request, key)
+    part, metric, variant = (request.GET.get(name, "") for name in ("part", "metric", "variant"))
+    try:
+        text = chart_numbers.to_csv(card, part, metric, variant)
+    except chart_numbers.NoSuchNumbers as missing:
+        raise Http404(str(missing)) from None
+    about = "-".join(filter(None, (metric, variant, part)))
+    return _download(HttpResponse(text, content_type="text/csv; charset=utf-8"), card, "csv", about)
+
+
+def _download(response: HttpResponse, card: Scorecard, kind: str, about: str = "") -> HttpResponse:
+    stem = "-".join(filter(None, (card.plan.key, about, card.as_of.isoformat())))
+    response["Content-Disposition"] = f'attachment; filename="{stem}.{kind}"'
     return response
 
 
 def _stored(request: HttpRequest, key: str) -> Scorecard:
     try:
-        return results.stored_scorecard(key, as_of=_as_of(request))
+        return past.scorecard_as_of(key, _as_of(request))[0]
     except (results.NoSuchExperiment, results.NoLookYet) as missing:
         raise Http404(str(missing)) from None
 
@@ -85,6 +117,11 @@ def _as_of(request: HttpRequest) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise Http404(f"as_of is {text}; it must be a date such as 2017-12-31") from None
+
+
+def _today(card: Scorecard) -> date:
+    """The day it is where the experiment's days begin."""
+    return timezone.now().astimezone(ZoneInfo(card.plan.timezone)).date()
 
 
 def _neighbors(looks: tuple[LookStatus, ...], as_of: date) -> dict[str, LookStatus | None]:

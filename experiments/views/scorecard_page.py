@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from analysis.plan import Metric, Plan, Variant
 from analysis.results import (
-    Action,
+    ClaimRow,
     ConflictRow,
     EffectRow,
     OecRow,
@@ -13,33 +13,25 @@ from analysis.results import (
     ReversalRow,
     RollbackRow,
     Scorecard,
+    SurvivalComparisonRow,
 )
 from experiments.charts.drawings import ForestBar, forest_bar, forest_limit
 from experiments.charts.tones import Tone
-from experiments.views.charts_section import Chart, charts_of
-from experiments.views.estimates import Estimate, of_contrast, of_effect, of_point
+from experiments.services.suggest import did_you_mean
+from experiments.views.advice import ACTIONS, HEADLINES
+from experiments.views.charts_section import Chart, chart_of, charts_of
+from experiments.views.estimates import Estimate, of_contrast, of_effect, of_event, of_point
 from experiments.views.health import HealthItem, alarms, health_items
+from experiments.views.objectives_section import Objectives, objectives_of
+from experiments.views.segments_section import Segments, segments_of
+from experiments.views.survival_section import SurvivalCard
+from experiments.views.survival_section import cards_of as survival_cards
 
 ROLES = {
     "primary": "Primary",
     "guardrail": "Guardrail",
     "secondary": "Secondary",
     "diagnostic": "Diagnostic",
-}
-HEADLINES = {
-    "confirmed": "Early win, later loss",
-    "turned": "Early win, already a loss",
-    "warning": "Early win, a later loss is likely",
-    "fading": "The early win is shrinking",
-}
-
-
-ACTIONS: dict[Action, tuple[str, Tone]] = {
-    "launch": ("Launch", "good"),
-    "launch_with_holdback": ("Launch with holdback", "good"),
-    "keep_running": ("Keep running", "open"),
-    "stop": ("Stop", "within"),
-    "roll_back": ("Roll back", "bad"),
 }
 
 
@@ -72,7 +64,8 @@ class Banner:
 class TableRow:
     """One metric: an estimate per window, the contrast, and a bar for the window that decides.
 
-    ``means`` is the deciding window too, or another one as long as that is not readable.
+    ``means`` is the deciding window too, or another one as long as that is not readable. ``event`` is there for a time
+    to event alone, whose estimate stands in the column of the deciding window.
     """
 
     metric: Metric
@@ -81,6 +74,7 @@ class TableRow:
     contrast: Estimate
     bar: ForestBar | None
     effects: tuple[EffectRow, ...]
+    event: SurvivalComparisonRow | None = None
 
     @property
     def notes(self) -> str:
@@ -107,6 +101,7 @@ class Treatment:
     groups: tuple[Group, ...]
     limit: float
     charts: tuple[Chart, ...]
+    events: tuple[SurvivalCard, ...]
 
 
 @dataclass(frozen=True)
@@ -115,10 +110,16 @@ class Page:
     alarms: tuple[HealthItem, ...]
     health: tuple[HealthItem, ...]
     treatments: tuple[Treatment, ...]
+    segments: Segments
+    objectives: Objectives
 
     @property
     def plan(self) -> Plan:
         return self.card.plan
+
+    @property
+    def control(self) -> Variant:
+        return self.card.plan.control
 
     @property
     def window_columns(self) -> list[tuple[str, str]]:
@@ -128,21 +129,53 @@ class Page:
 def page(card: Scorecard) -> Page:
     """Arrange a scorecard. Segments other than the whole are left to their own section."""
     treatments = tuple(_treatment(card, variant) for variant in card.plan.treatments)
-    return Page(card=card, alarms=alarms(card), health=health_items(card), treatments=treatments)
+    return Page(
+        card=card,
+        alarms=alarms(card),
+        health=health_items(card),
+        treatments=treatments,
+        segments=segments_of(card),
+        objectives=objectives_of(card),
+    )
+
+
+def chart_alone(card: Scorecard, variant_key: str, metric_key: str) -> Chart:
+    """Return one chart, unfolded. Raises LookupError where the plan has no such treatment or windowed metric."""
+    variants = {variant.key: variant for variant in card.plan.treatments}
+    metrics = {metric.key: metric for metric in card.plan.estimated_metrics}
+    if variant_key not in variants:
+        raise LookupError(f"there is no treatment `{variant_key}`{did_you_mean(variant_key, list(variants))}")
+    if metric_key not in metrics:
+        raise LookupError(f"there is no chart of `{metric_key}`{did_you_mean(metric_key, list(metrics))}")
+    variant = variants[variant_key]
+    found = chart_of(card, metrics[metric_key], variant, _effects(card, variant), unfolded=True)
+    if found is None:
+        raise LookupError(f"there is nothing to draw of {metric_key}")
+    return found
+
+
+def _effects(card: Scorecard, variant: Variant) -> dict[tuple[str, str], EffectRow]:
+    """The effects of a treatment over all segments, by metric and window."""
+    rows = (row for row in card.effects if row.variant == variant.key and row.segment is None)
+    return {(row.metric, row.window): row for row in rows}
 
 
 def _treatment(card: Scorecard, variant: Variant) -> Treatment:
-    effects = {
-        (row.metric, row.window): row for row in card.effects if row.variant == variant.key and row.segment is None
-    }
+    effects = _effects(card, variant)
     reversals = {row.metric: row for row in card.reversals if row.variant == variant.key}
-    deciding = {
-        metric.key: (metric, effects[metric.key, metric.deciding_window])
-        for metric in card.plan.estimated_metrics
-        if (metric.key, metric.deciding_window) in effects
-    }
-    limit = forest_limit(deciding.values())
-    rows = [_row(card.plan, metric, effects, reversals.get(metric.key), limit) for metric in card.plan.metrics]
+    events = {row.metric: row for row in card.survival_comparisons if row.variant == variant.key}
+    deciding: list[tuple[Metric, ClaimRow]] = [
+        (metric, row)
+        for metric in card.plan.metrics
+        if (row := events.get(metric.key) or effects.get((metric.key, metric.deciding_window)))
+    ]
+    limit = forest_limit(deciding)
+    rows = [
+        _event_row(card.plan, metric, events[metric.key], reversals.get(metric.key), limit)
+        if metric.key in events
+        else _row(card.plan, metric, effects, reversals.get(metric.key), limit)
+        for metric in card.plan.metrics
+    ]
     flagged = _banners(card.plan, reversals, effects)
     return Treatment(
         variant=variant,
@@ -152,6 +185,7 @@ def _treatment(card: Scorecard, variant: Variant) -> Treatment:
         groups=tuple(_groups(rows)),
         limit=limit,
         charts=charts_of(card, variant, effects),
+        events=survival_cards(card, variant),
     )
 
 
@@ -194,6 +228,27 @@ def _row(
         contrast=of_contrast(metric, reversal),
         bar=forest_bar(metric, deciding, limit) if deciding else None,
         effects=of_metric,
+    )
+
+
+def _event_row(
+    plan: Plan, metric: Metric, row: SurvivalComparisonRow, reversal: ReversalRow | None, limit: float
+) -> TableRow:
+    """Weeks without the event in the deciding window's column; a time to event has no other windows."""
+    elsewhere = "not by window"
+    return TableRow(
+        metric=metric,
+        means=None,
+        estimates=tuple(
+            of_event(metric, window.name, row)
+            if window.name == metric.deciding_window
+            else Estimate(window.name, missing=elsewhere)
+            for window in plan.windows
+        ),
+        contrast=of_contrast(metric, reversal),
+        bar=forest_bar(metric, row, limit),
+        effects=(),
+        event=row,
     )
 
 

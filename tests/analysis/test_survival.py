@@ -164,7 +164,8 @@ def test_a_comparison_says_what_the_curves_say() -> None:
     assert row.rmst_difference == means[1].weeks - means[0].weeks
     assert row.rmst_se == pytest.approx(np.sqrt(means[0].variance + means[1].variance), rel=SAME)
     assert row.rmst_lift == pytest.approx(means[1].weeks / means[0].weeks - 1, rel=SAME)
-    assert [one.week for one in row.survival_difference] == [4, 7]
+    assert [one.week for one in row.survival_difference] == [1, 2, 3, 4, 5, 6, 7]
+    assert [one.week for one in row.named_differences] == [4, 7]
     for one in row.survival_difference:
         assert one.difference == treatment.survival[one.week - 1] - control.survival[one.week - 1]
         half = 1.959963984540054 * np.sqrt(control.variance(one.week) + treatment.variance(one.week))

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db import transaction
 
+from analysis.replay import Replay
 from analysis.results import Action, Scorecard
 from experiments.definitions import Definition
-from experiments.models import Decision, Experiment, Look, write_scorecard
+from experiments.models import Decision, Experiment, Look, write_replay, write_scorecard
 from experiments.models.look import DONE
 from experiments.services import decisions
 from experiments.services.apply import apply
@@ -27,12 +28,13 @@ def applied(card: Scorecard, now: datetime = NOW) -> str:
     return card.plan.key
 
 
-def stored(card: Scorecard) -> str:
+def stored(card: Scorecard, replay: Replay | None = None) -> str:
     """Store the scorecard as a finished look of its experiment, and return the experiment's key."""
     key = applied(card)
     with transaction.atomic():
         look = new_look(key, card.as_of, number=card.look)
         write_scorecard(look, card)
+        write_replay(look, replay or Replay((), ()))
         look.state, look.finished_at = DONE, NOW
         look.save()
     return key

@@ -34,7 +34,8 @@ COMPARED = results.SurvivalComparisonRow(
     sequential_looks=4, sequential_critical=2.02, sequential_rmst_low=-0.87, sequential_rmst_high=-0.53,
     sequential_lift_low=-0.048, sequential_lift_high=-0.028, sequential_significant=True,
     survival_difference=(
-        results.SurvivalDifference(4, 0.003, -0.003, 0.009), results.SurvivalDifference(23, -0.066, -0.075, -0.056),
+        results.SurvivalDifference(3, 0.001, -0.004, 0.006), results.SurvivalDifference(4, 0.003, -0.003, 0.009),
+        results.SurvivalDifference(23, -0.066, -0.075, -0.056),
     ),
     median_control=22, median_treatment=19, logrank_chi2=158.5, logrank_p_value=1e-36, hazard_ratio=1.22,
     hazard_ratio_low=1.19, hazard_ratio_high=1.26, hazard_p_value=1e-35,

@@ -13,7 +13,7 @@ import pytest
 import vl_convert
 
 from analysis.plan import Window
-from analysis.results import EffectRow, Scorecard
+from analysis.results import EffectRow, Scorecard, TrajectoryRow
 from experiments.charts import theme, tones, trajectory
 from experiments.charts.drawings import FOREST_WIDTH, SPARK_HEIGHT, forest_bar, forest_limit, sparkline
 from experiments.charts.finding import crossing_week, finding
@@ -23,6 +23,11 @@ EARLY, LATE = Window("early", 0, 4), Window("late", 13, 26)
 STYLE_SHEET = Path(__file__).parents[2] / "experiments/static/experiments/holdfast.css"
 #: WCAG 2.2 AA for text of normal size.
 READABLE = 4.5
+
+
+def weeks(rows: Sequence[TrajectoryRow]) -> list[tuple[int, float, float, float]]:
+    """The weeks with a lift as a sparkline takes them."""
+    return [(row.week, row.lift, row.lift_low, row.lift_high) for row in rows if row.lift is not None]  # type: ignore[misc]
 
 
 def windows(early: float, late: float, se: float = 0.006) -> tuple[EffectRow, EffectRow]:
@@ -181,7 +186,7 @@ def test_a_huge_lift_does_not_flatten_the_chart() -> None:
     rows = cards.weekly([0.03, 900.0, -5.0])
     assert trajectory.lift_domain(rows) == [-1.0, 3.0]
     assert trajectory.lift_domain(cards.weekly([None])) == [0.0, 0.0]
-    spark = sparkline(cards.LINES, rows, horizon_weeks=3)
+    spark = sparkline(cards.LINES, weeks(rows), horizon_weeks=3)
     assert spark is not None
     assert all(0 <= float(point.split(",")[1]) <= SPARK_HEIGHT for point in spark.line.split())
 
@@ -285,14 +290,16 @@ def test_there_is_no_bar_without_an_estimate() -> None:
 
 
 def test_a_sparkline_covers_the_horizon_and_ends_at_the_last_mature_week() -> None:
-    spark = sparkline(cards.LINES, cards.weekly([0.03, 0.01, -0.02, None, None]), horizon_weeks=5)
+    spark = sparkline(cards.LINES, weeks(cards.weekly([0.03, 0.01, -0.02, None, None])), horizon_weeks=5)
     assert spark is not None
     xs = [float(point.split(",")[0]) for point in spark.line.split()]
     assert len(xs) == 3
     assert all(first < second for first, second in pairwise(xs))
     assert (spark.last_x, spark.tone) == (xs[-1], "bad")
     assert spark.last_y > spark.zero
-    assert sparkline(cards.LINES, cards.weekly([0.03, None]), horizon_weeks=5) is None
+    assert sparkline(cards.LINES, weeks(cards.weekly([0.03, None])), horizon_weeks=5) is None
+    sparse = cards.weekly([None, None, None, 0.03, 0.02])
+    assert sparkline(cards.LINES, weeks(sparse), horizon_weeks=5) is None
 
 
 # --- tones ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
+from analysis.replay import Replay
 from analysis.results import Scorecard
 from experiments.models import (
     Amendment,
@@ -45,10 +46,11 @@ from experiments.models import (
     TallyRow,
     TrajectoryRow,
     Variant,
+    write_replay,
 )
 from experiments.models.scorecard import TABLES
 from experiments.services.apply import apply
-from tests.experiments import broken_lives, survival_rows
+from tests.experiments import broken_lives, replay_rows, survival_rows
 from tests.experiments.looks import NOW, definition
 from tests.people import person
 
@@ -228,6 +230,7 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("check_p_is_a_share", CheckRow, {"p_value": 2.0}),
     *survival_rows.REFUSED,
     *broken_lives.REFUSED,
+    *replay_rows.REFUSED,
 ]
 
 #: Rules of uniqueness, tried with a copy of a valid row that differs in these columns only.
@@ -260,6 +263,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("check_is_unique", CheckRow, {"position": 99}),
     *survival_rows.TWICE,
     *broken_lives.TWICE,
+    *replay_rows.TWICE,
 ]
 
 pytestmark = pytest.mark.django_db
@@ -329,6 +333,7 @@ def results(look: Look) -> None:
     )
     CheckRow.objects.create(look=look, position=0, name="srm", state="ok")
     SurvivalRow.store(look, [survival_rows.CURVE])
+    write_replay(look, Replay((replay_rows.STEP,), (replay_rows.LAUNCHED,)))
     SurvivalComparisonRow.store(look, [survival_rows.COMPARED])
 
 

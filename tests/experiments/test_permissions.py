@@ -65,6 +65,12 @@ TABLE = [
     *reading("progress"),
     *reading("scorecard-json"),
     *reading("scorecard-csv"),
+    *reading("chart"),
+    *reading("chart-csv"),
+    *reading("metrics"),
+    *reading("sources"),
+    *reading("methods"),
+    *reading("methods-page"),
     *reading("history"),
     *reading("decisions"),
     *reading("evidence"),
@@ -130,6 +136,14 @@ def cases() -> dict[str, Case]:
     return {
         **plain,
         **accounts,
+        "chart": Case(reverse("chart", args=[key, "treatment", "lines"]), {}),
+        "chart-csv": Case(
+            reverse("chart-csv", args=[key]), {"part": "weekly", "metric": "lines", "variant": "treatment"}
+        ),
+        "metrics": Case(reverse("metrics"), {}),
+        "sources": Case(reverse("sources"), {}),
+        "methods": Case(reverse("methods"), {}),
+        "methods-page": Case(reverse("methods-page", args=["effects"]), {}),
         "portfolio": Case(reverse("portfolio"), {}),
         "decisions": Case(reverse("decisions"), {}),
         "progress": Case(reverse("progress", args=[running]), {}),

@@ -20,7 +20,7 @@ COMPARISON = [
     "margin", "verdict", "returned_share", "readable_from", "state", "reason", "sequential", "role", "term",
     "n_control", "n_treatment", "events_control", "events_treatment", "rmst_low", "rmst_high", "rmst_lift",
     "rmst_lift_low", "rmst_lift_high", "p_value_adjusted", "median_control", "median_treatment", "censored_control",
-    "censored_treatment", "censoring_p_value", "gap_weeks", "gap_advised",
+    "censored_treatment", "censoring_p_value", "gap_weeks", "gap_advised", "difference_curve",
 ]  # fmt: skip
 
 CHURN = Metric("churn", "event", "lower", "guardrail", "long", event=Event("inactivity", "lines", 4), margin=0.02)
@@ -50,6 +50,8 @@ def test_a_comparison_has_exactly_the_keys_of_the_format() -> None:
     assert [list(row) for row in told] == [COMPARISON, COMPARISON]
     assert all(value is not None for value in told[0].values())
     assert told[0]["survival_difference"][0] == {"week": 4, "difference": 0.003, "low": -0.003, "high": 0.009}
+    assert [one["week"] for one in told[0]["survival_difference"]] == [4, 23]
+    assert [one["week"] for one in told[0]["difference_curve"]] == [3, 4, 23]
     assert told[0]["periods"] == [
         {"start_week": 0, "end_week": 4, "hazard_ratio": None, "low": None, "high": None, "p_value": None},
         {"start_week": 4, "end_week": 23, "hazard_ratio": 1.32, "low": 1.25, "high": 1.38, "p_value": 1e-28},

@@ -2,68 +2,24 @@ import json
 import re
 from dataclasses import replace
 from datetime import date, timedelta
-from html import unescape
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils.html import strip_tags
 
 from analysis.plan import Event, Metric, Variant
 from analysis.results import Scorecard
 from experiments.models.look import RUNNING
-from experiments.services import results
+from experiments.services import portfolio
 from tests.experiments import cards
+from tests.experiments.pages import words
 from tests.experiments.stored import applied, new_look, renamed, stored
 
 pytestmark = pytest.mark.django_db
 
 
-def words(response: Any) -> str:
-    """The page as a reader sees it: tags gone, any white space one space."""
-    return re.sub(r"\s+", " ", unescape(strip_tags(response.content.decode())))
-
-
 def page(client: Client, card: Scorecard) -> str:
     return words(client.get(f"/experiments/{stored(card)}/"))
-
-
-# --- portfolio --------------------------------------------------------------------------------------------------------
-def test_an_empty_portfolio_says_what_to_do(client: Client) -> None:
-    text = words(client.get("/"))
-    assert "No experiments yet" in text
-    assert "manage.py apply definition.yaml" in text
-    assert "manage.py refresh KEY" in text
-
-
-def test_the_portfolio_puts_what_needs_a_look_first(client: Client) -> None:
-    stored(renamed(cards.placebo(), "a-placebo", "Placebo"))
-    stored(renamed(cards.honeymoon(), "honeymoon", "Engagement-first ranker"))
-    stored(renamed(cards.srm_alarm(), "split", "Broken split"))
-    names = re.findall(r'<h2><a href="[^"]+">([^<]+)</a>', client.get("/").content.decode())
-    assert names == ["Broken split", "Engagement-first ranker", "Placebo"]
-
-
-def test_a_row_has_both_deciding_lifts_and_the_flag_in_words(client: Client) -> None:
-    stored(cards.honeymoon())
-    text = words(client.get("/"))
-    assert "Early win, later loss" in text
-    assert "Lines weeks 0-3 ↑ +3.3 % (better) +2.2 to +4.5 %" in text
-    assert "Active weeks 13-25 ↓ −5.9 % (worse) −6.8 to −4.9 %" in text
-    assert "look 30 of 30" in text
-
-
-def test_an_experiment_without_a_look_is_listed(client: Client) -> None:
-    applied(cards.placebo())
-    assert "no look yet" in words(client.get("/"))
-
-
-def test_the_portfolio_marks_looks_in_progress_and_failed_ones(client: Client) -> None:
-    new_look(applied(renamed(cards.placebo(), "one", "One")), cards.AS_OF)
-    new_look(applied(renamed(cards.placebo(), "two", "Two")), cards.AS_OF).fail("no disk left")
-    text = words(client.get("/"))
-    assert "look in progress" in text
-    assert "Last look failed" in text
 
 
 # --- scorecard --------------------------------------------------------------------------------------------------------
@@ -124,9 +80,14 @@ def test_a_look_at_which_nothing_is_mature_is_a_page_of_dates(client: Client) ->
 def test_other_reasons_are_given_too(client: Client, state: Any, shown: str) -> None:
     card = cards.not_yet()
     effects = tuple(replace(row, state=state, reason="Because.") for row in card.effects)
-    response = client.get(f"/experiments/{stored(replace(card, effects=effects))}/")
-    assert shown in words(response)
-    assert 'title="Because."' in response.content.decode()
+    assert f"{shown} Because." in words(client.get(f"/experiments/{stored(replace(card, effects=effects))}/"))
+
+
+def test_a_look_that_is_overdue_is_said_beside_the_day_of_the_data(client: Client) -> None:
+    young, whole = cards.honeymoon(date(2017, 9, 4)), renamed(cards.honeymoon(), "whole", "Whole")
+    text = words(client.get(f"/experiments/{stored(young)}/"))
+    assert "Stale data A weekly look has been due since 2017-09-11. What you see is as of 2017-09-04" in text
+    assert "Stale data" not in words(client.get(f"/experiments/{stored(whole)}/"))
 
 
 def test_an_effect_without_a_lift_says_why(client: Client) -> None:
@@ -191,20 +152,10 @@ def test_each_treatment_has_its_own_table_and_charts(client: Client) -> None:
 def test_charts_carry_their_specs_and_the_numbers(client: Client) -> None:
     html = client.get(f"/experiments/{stored(cards.honeymoon())}/").content.decode()
     specs = json.loads(re.findall(r'<script id="chart-0-lines" type="application/json">(.*?)</script>', html)[0])
-    assert list(specs) == ["weekly", "cumulative"]
+    assert list(specs) == ["weekly", "cumulative", "means"]
     themes = json.loads(re.findall(r'<script id="chart-themes" type="application/json">(.*?)</script>', html)[0])
     assert list(themes) == ["light", "dark"]
     assert html.count("Weekly numbers of Lines") == 1
-
-
-def test_a_past_look_is_shown_as_it_stood(client: Client) -> None:
-    past = date(2017, 9, 4)
-    stored(cards.honeymoon(past))
-    stored(cards.honeymoon())
-    text = words(client.get("/experiments/honeymoon/", {"as_of": "2017-09-04"}))
-    assert "Look 14 of 30" in text
-    assert "2017-12-31 →" in text
-    assert "← 2017-09-04" in words(client.get("/experiments/honeymoon/"))
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------
@@ -297,10 +248,10 @@ def test_pages_are_read_only(client: Client) -> None:
 
 
 def test_a_broken_page_is_our_own_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(now: object) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(results, "portfolio", fail)
+    monkeypatch.setattr(portfolio, "portfolio", fail)
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500

@@ -1,3 +1,5 @@
+"""One Chromium for all journeys of a process."""
+
 import os
 from collections.abc import Callable, Iterator
 
@@ -7,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.journeys.browser import chromium
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(requires: Callable[[str], str]) -> Iterator[Browser]:
     path = requires("chromium")
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")

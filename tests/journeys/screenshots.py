@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from playwright.sync_api import Browser
 
@@ -17,12 +18,26 @@ from tests.journeys.browser import DESKTOP, PHONE, Cookie, Scheme, chromium, ope
 
 FOLDER = Path(__file__).parents[2] / "experiments/static/experiments/screenshots"
 LARGEST_BYTES = 250_000
-#: Name, path, width, height and color scheme of each picture.
-PICTURES: tuple[tuple[str, str, int, int, Scheme], ...] = (
-    ("portfolio-light.png", "/", DESKTOP, 760, "light"),
-    ("scorecard-light.png", "/experiments/honeymoon/", DESKTOP, 1800, "light"),
-    ("scorecard-dark.png", "/experiments/honeymoon/", DESKTOP, 1800, "dark"),
-    ("scorecard-phone.png", "/experiments/honeymoon/", PHONE, 1400, "light"),
+
+
+class Picture(NamedTuple):
+    """A picture of the upper part of a page, or of one element of it."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    scheme: Scheme
+    element: str = ""
+
+
+PICTURES = (
+    Picture("portfolio-light.png", "/", DESKTOP, 900, "light"),
+    Picture("scorecard-light.png", "/experiments/honeymoon/", DESKTOP, 1560, "light"),
+    Picture("scorecard-dark.png", "/experiments/honeymoon/", DESKTOP, 1560, "dark"),
+    Picture("scorecard-phone.png", "/experiments/honeymoon/", PHONE, 1400, "light"),
+    Picture("survival-light.png", "/experiments/honeymoon/", DESKTOP, 900, "light", "#survival-treatment-churn"),
+    Picture("looks-light.png", "/experiments/honeymoon/", DESKTOP, 900, "light", "#looks"),
 )
 
 
@@ -39,8 +54,8 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with chromium(program) as browser:
         cookies = signed_in(browser, chosen.address, chosen.email, chosen.password)
-        for name, path, width, height, scheme in PICTURES:
-            take(browser, chosen.address + path, chosen.folder / name, width, height, scheme, cookies)
+        for picture in PICTURES:
+            take(browser, chosen.address + picture.path, chosen.folder / picture.name, picture, cookies)
 
 
 def signed_in(browser: Browser, address: str, email: str, password: str) -> list[Cookie]:
@@ -55,23 +70,18 @@ def signed_in(browser: Browser, address: str, email: str, password: str) -> list
     return [{"name": cookie["name"], "value": cookie["value"], "url": address} for cookie in kept]
 
 
-def take(
-    browser: Browser,
-    address: str,
-    target: Path,
-    width: int,
-    height: int,
-    scheme: Scheme,
-    cookies: Sequence[Cookie],
-) -> None:
-    """Take one picture of the upper part of a page. A page with a problem is not worth one."""
-    with opened(browser, address, width, scheme, who="", cookies=cookies) as (page, account):
+def take(browser: Browser, address: str, target: Path, picture: Picture, cookies: Sequence[Cookie]) -> None:
+    """Take one picture. A page with a problem is not worth one."""
+    with opened(browser, address, picture.width, picture.scheme, who="", cookies=cookies) as (page, account):
         problems = account.of(page)
         if problems:
             sys.exit(f"{address}: {'; '.join(problems)}")
-        page.set_viewport_size({"width": width, "height": height})
+        page.set_viewport_size({"width": picture.width, "height": picture.height})
         page.wait_for_timeout(500)  # the charts take up their new size
-        page.screenshot(path=target)
+        if picture.element:
+            page.locator(picture.element).screenshot(path=target)
+        else:
+            page.screenshot(path=target)
     size = target.stat().st_size
     if size > LARGEST_BYTES:
         sys.exit(f"{target} has {size} bytes; at most {LARGEST_BYTES} are wanted.")

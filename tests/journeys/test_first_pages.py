@@ -92,16 +92,6 @@ def test_the_theme_is_the_readers_choice_and_stays(site: str, browser: Browser) 
         assert account.of(page) == []
 
 
-def test_the_keyboard_reaches_everything(site: str, browser: Browser) -> None:
-    with opened(browser, f"{site}/experiments/honeymoon/", DESKTOP) as (page, _):
-        reached = []
-        for _step in range(20):
-            page.keyboard.press("Tab")
-            reached.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.value"))
-        for name in ("Skip to content", "CSV", "JSON", "Show the numbers", "weekly"):
-            assert name in reached, f"{name} is not among {reached}"
-
-
 def test_a_look_at_which_nothing_is_mature_is_readable(site: str, browser: Browser) -> None:
     with opened(browser, f"{site}/experiments/fresh/", PHONE) as (page, account):
         expect(page.get_by_text("The first week is readable from 2017-07-03").first).to_be_visible()

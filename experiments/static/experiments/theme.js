@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const root = document.documentElement;
+  root.classList.add("scripted");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
 
   function stored() {

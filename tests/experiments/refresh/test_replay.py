@@ -1,15 +1,20 @@
 """The replay of an experiment: past looks from the newest one's triangle, and the two-week test beside them."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from analysis.replay import replay as replayed
+from experiments.models import CurrentTriangle, NaiveLaunchRow, ReplayStepRow, read_replay
+from experiments.services import past
 from experiments.services.replays import replay
-from experiments.services.results import stored_scorecard
-from tests.experiments.looks import Mailbox, applied, taken
+from experiments.services.results import NoLookYet, stored_scorecard
+from tests.experiments import small_data
+from tests.experiments.looks import Mailbox, applied, assert_same, taken
 from tests.experiments.small_data import SmallData
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,6 +46,69 @@ def test_every_look_says_what_a_look_taken_then_says(key: str, box: Mailbox) -> 
         taken(box, key, step.as_of)
         (row,) = stored_scorecard(key, step.as_of).recommendations
         assert (row.action, row.reasons) == (step.action, step.reasons)
+
+
+def test_a_replay_is_stored_with_its_look_and_equals_the_one_computed_from_its_triangle(key: str, box: Mailbox) -> None:
+    look = taken(box, key)
+    stored = read_replay(look)
+    assert stored == replayed(CurrentTriangle.objects.get().load())
+    assert replay(key) == (stored, look.as_of)
+
+
+def test_a_look_of_an_earlier_version_has_its_replay_computed(key: str, box: Mailbox) -> None:
+    taken(box, key)
+    stored, _ = replay(key)
+    ReplayStepRow.objects.all().delete()
+    NaiveLaunchRow.objects.all().delete()
+    assert replay(key)[0] == stored
+
+
+@pytest.mark.parametrize("weeks", [1, 3, 6])
+def test_a_past_look_is_rebuilt_exactly_as_one_that_is_taken_then(key: str, box: Mailbox, weeks: int) -> None:
+    newest = taken(box, key)
+    day = small_data.START + timedelta(days=7 * weeks)
+    rebuilt, rebuilt_from = past.scorecard_as_of(key, day)
+    assert rebuilt_from == newest.as_of
+    taken(box, key, day)
+    found, nothing = past.scorecard_as_of(key, day)
+    assert nothing is None
+    assert_same(rebuilt, found)
+
+
+def test_days_off_the_weekly_grid_and_days_to_come_cannot_be_rebuilt(key: str, box: Mailbox) -> None:
+    newest = taken(box, key)
+    for day in (small_data.START + timedelta(days=10), newest.as_of + timedelta(days=7), small_data.START):
+        with pytest.raises(NoLookYet, match=f"has no look as of {day} yet"):
+            past.scorecard_as_of(key, day)
+
+
+def test_the_history_has_what_looks_said_and_what_the_others_would_have(key: str, box: Mailbox) -> None:
+    newest = taken(box, key)
+    third = small_data.START + timedelta(days=21)
+    taken(box, key, third)
+    found = past.history(key)
+    assert [look.number for look in found.looks] == list(range(1, newest.number + 1))
+    assert [look.as_of for look in found.looks if look.taken] == [third, newest.as_of]
+    steps = {step.as_of: step for step in replay(key)[0].steps}
+    for look in found.looks:
+        assert look.advice["treatment"].action == steps[look.as_of].action
+        assert look.advice["treatment"].reasons == steps[look.as_of].reasons
+    assert found.naive == replay(key)[0].naive
+
+
+def test_a_look_inside_a_week_stands_for_its_week(key: str, box: Mailbox) -> None:
+    inside = small_data.START + timedelta(days=7 * 7 + 3)
+    look = taken(box, key, inside)
+    assert look.number == 7
+    found = past.history(key)
+    assert [(one.number, one.as_of, one.taken) for one in found.looks[-2:]] == [
+        (6, small_data.START + timedelta(days=42), False),
+        (7, inside, True),
+    ]
+
+
+def test_without_a_look_there_is_no_history(key: str) -> None:
+    assert past.history(key) == past.History()
 
 
 def test_a_two_week_test_that_would_have_launched_is_told_with_what_became_of_it(data: SmallData, box: Mailbox) -> None:

@@ -1,22 +1,17 @@
 """Reading what looks have said, and how far they are."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from experiments.definitions import load
 from experiments.models import (
-    Look,
     LookCell,
-    Plan,
-    write_scorecard,
 )
 from experiments.models.results import LookUnits
-from experiments.services import results
-from experiments.services.apply import apply
+from experiments.services import portfolio, results
 from experiments.services.refresh import plan_look
 from tests.experiments import small_data
 from tests.experiments.looks import AS_OF, NOW, Mailbox, taken
@@ -92,45 +87,40 @@ def test_looks_are_listed_by_day_each_with_its_newest_data(key: str, data: Small
 def test_the_portfolio_has_the_rows_that_decide_of_the_newest_finished_look(
     key: str, data: SmallData, box: Mailbox
 ) -> None:
-    (entry,) = results.portfolio()
-    assert (entry.look, entry.as_of, entry.effects) == (None, None, ())
+    (entry,) = portfolio.portfolio(NOW)
+    assert (entry.look, entry.as_of, entry.shown, portfolio.courses([entry])) == (None, None, None, {})
     taken(box, key)
     taken(box, key, small_data.START + timedelta(days=28))
     card = results.stored_scorecard(key)
-    (entry,) = results.portfolio()
+    (entry,) = portfolio.portfolio(NOW)
     assert (entry.key, entry.state, entry.owner, entry.as_of) == (key, "enrollment closed", "owner@example.com", AS_OF)
-    assert [(row.metric, row.window) for row in entry.effects] == [
-        ("lines", "early"),
-        ("active", "late"),
-        ("price", "late"),
-    ]
-    assert set(entry.effects) <= set(card.effects)
-    assert entry.trajectory == tuple(row for row in card.trajectory if (row.metric, row.kind) == ("lines", "weekly"))
-    assert (entry.reversals, entry.checks) == (card.reversals, card.checks)
+    course = portfolio.courses([entry])[key]
+    assert [(row.metric, row.window) for row in course.effects] == [("lines", "early"), ("active", "late")]
+    assert set(course.effects) <= set(card.effects)
+    weeks = [row for row in card.trajectory if (row.metric, row.kind) == ("lines", "weekly") and row.lift is not None]
+    assert course.weekly == {
+        "treatment": tuple((row.week, row.lift, row.lift_low, row.lift_high) for row in weeks)
+    }  # fmt: skip
+    assert entry.recommendations == card.recommendations
+    states = {(row.metric, row.state) for row in card.reversals}
+    assert set(entry.reversals) <= states
+    assert entry.alarms == tuple(row for row in card.checks if row.state == "alarm")
     assert entry.look is not None
     assert entry.look.state == "done"
 
 
-def test_the_portfolio_takes_as_many_queries_for_thirty_experiments_as_for_three(
-    key: str, data: SmallData, box: Mailbox
-) -> None:
-    first = taken(box, key)
-    card = results.stored_scorecard(key)
-    counts = []
-    for number in range(2, 31):
-        data.definition["experiment"] = f"small-{number}"
-        apply([load(data.write())], NOW)
-        look = Look.objects.get(pk=first.pk)
-        look.pk, look.plan = None, Plan.objects.get(experiment__key=f"small-{number}")
-        look.save()
-        write_scorecard(look, card)
-        if number in (3, 30):
-            with CaptureQueriesContext(connection) as queries:
-                entries = results.portfolio()
-            assert len(entries) == number
-            assert all(entry.effects == entries[0].effects for entry in entries)
-            counts.append(len(queries))
-    assert counts[0] == counts[1] <= 10
+@pytest.mark.parametrize(("days", "due"), [(9, None), (10, date(2024, 1, 29)), (30, date(2024, 1, 29))])
+def test_a_weekly_look_is_overdue_a_few_days_after_its_day(key: str, box: Mailbox, days: int, due: date | None) -> None:
+    third = small_data.START + timedelta(days=21)
+    taken(box, key, third)
+    (entry,) = portfolio.portfolio(datetime.combine(third + timedelta(days=days), time(12), UTC))
+    assert entry.due == due
+
+
+def test_no_look_is_due_once_all_planned_ones_are_taken(key: str, box: Mailbox) -> None:
+    taken(box, key)
+    (entry,) = portfolio.portfolio(NOW + timedelta(days=300))
+    assert entry.due is None
 
 
 def test_a_scorecard_takes_few_queries(key: str, box: Mailbox) -> None:

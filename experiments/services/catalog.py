@@ -1,0 +1,141 @@
+"""The catalog: what is measured and by whom, and where the data are. In as many queries whatever there is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+
+from django.db.models import Prefetch, Q
+
+from experiments.models import Experiment, Look, Metric, MetricUse, Source
+from experiments.models.look import DONE
+
+
+@dataclass(frozen=True)
+class Use:
+    """What an experiment's plan in force makes of a metric."""
+
+    key: str
+    name: str
+    state: str
+    role: str
+    term: str
+    margin: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class MetricVersion:
+    """One way in which a metric has been measured; the columns that do not belong to its kind are empty."""
+
+    version: int
+    kind: str
+    better: str
+    column: str
+    numerator: str
+    denominator: str
+    cap: float | None
+    event_type: str
+    event_column: str
+    gap_weeks: int
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True)
+class CatalogMetric:
+    """A metric with its versions, the newest first."""
+
+    key: str
+    versions: tuple[MetricVersion, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An experiment that reads a source, and what its newest finished look found there.
+
+    ``error`` is why its newest look failed, empty if that did not.
+    """
+
+    key: str
+    name: str
+    state: str
+    as_of: date | None
+    first_fact: date | None
+    last_fact: date | None
+    fact_rows: int
+    error: str
+
+
+@dataclass(frozen=True)
+class CatalogSource:
+    """Where data are. ``key`` is empty where one experiment brought its own paths."""
+
+    key: str
+    kind: str
+    folder: str
+    exposures: str
+    facts: str
+    columns: tuple[tuple[str, str], ...]
+    readings: tuple[Reading, ...]
+
+
+def metrics() -> tuple[CatalogMetric, ...]:
+    """Return all metrics by key, with their versions and who uses each."""
+    uses = MetricUse.objects.select_related("experiment").order_by("experiment__key")
+    rows = Metric.objects.prefetch_related(Prefetch("uses", uses)).order_by("key", "-version")
+    return tuple(
+        CatalogMetric(key, tuple(_version(row) for row in versions))
+        for key, versions in groupby(rows, key=lambda row: row.key)
+    )
+
+
+def _version(row: Metric) -> MetricVersion:
+    return MetricVersion(
+        version=row.version, kind=row.kind, better=row.better, column=row.column, numerator=row.numerator,
+        denominator=row.denominator, cap=row.cap, event_type=row.event_type, event_column=row.event_column,
+        gap_weeks=row.gap_weeks, uses=tuple(_use(use) for use in row.uses.all()),
+    )  # fmt: skip
+
+
+def _use(use: MetricUse) -> Use:
+    experiment = use.experiment
+    return Use(
+        experiment.key, experiment.name, experiment.state, use.role, use.term or "", use.margin, use.weight
+    )  # fmt: skip
+
+
+def sources() -> tuple[CatalogSource, ...]:
+    """Return the registered sources by key, then those of single experiments, with what was last read of each."""
+    experiments = Experiment.objects.order_by("key")
+    used = Q(key__isnull=False) | Q(experiments__isnull=False)
+    rows = list(Source.objects.filter(used).distinct().prefetch_related(Prefetch("experiments", experiments)))
+    plans = [experiment.plan_id for row in rows for experiment in row.experiments.all()]
+    looks = Look.objects.filter(plan__in=plans).distinct("plan_id")
+    done = {
+        look.plan_id: look for look in looks.filter(state=DONE).order_by("plan_id", "-as_of", "-finished_at", "-pk")
+    }
+    newest = {look.plan_id: look for look in looks.order_by("plan_id", "-as_of", "-planned_at", "-pk")}
+    found = [
+        _source(row, (_reading(one, done.get(one.plan_id or 0), newest.get(one.plan_id or 0))
+                      for one in row.experiments.all()))
+        for row in rows
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda one: (not one.key, one.key, [reading.key for reading in one.readings])))
+
+
+def _source(row: Source, readings: Iterable[Reading]) -> CatalogSource:
+    columns = [
+        ("unit", row.unit_column), ("variant", row.variant_column), ("exposed at", row.exposed_at_column),
+        ("at", row.at_column), ("left at", row.left_at_column or ""),
+    ]  # fmt: skip
+    return CatalogSource(
+        row.key or "", row.kind, row.folder, row.exposures, row.facts, tuple(columns), tuple(readings)
+    )  # fmt: skip
+
+
+def _reading(experiment: Experiment, look: Look | None, newest: Look | None) -> Reading:
+    return Reading(
+        key=experiment.key, name=experiment.name, state=experiment.state, as_of=look.as_of if look else None,
+        first_fact=look.first_fact if look else None, last_fact=look.last_fact if look else None,
+        fact_rows=look.fact_rows if look else 0, error=newest.error if newest else "",
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""What the pages cost: ``make bench``. Server time of the portfolio with 200 experiments, and of a large scorecard.
+
+In a database of its own, which is removed at the end. The shortest of several requests; the page may take 200 ms.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import django
+
+#: Milliseconds a page may take, and the requests of which the shortest counts.
+MOST_MS, TRIES = 200.0, 5
+EXPERIMENTS, METRICS = 200, 20
+
+
+def _measure(name: str, get: Callable[[], object]) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    get()  # templates are compiled once
+    with CaptureQueriesContext(connection) as captured:
+        get()
+        queries = len(captured)
+    times = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        get()
+        times.append(1000 * (time.perf_counter() - start))
+    verdict = "" if min(times) <= MOST_MS else f"  more than {MOST_MS:.0f} ms"
+    sys.stdout.write(f"{name:<48}{min(times):7.0f} ms {queries:4} queries{verdict}\n")
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
+    from django.conf import settings
+
+    from experiments import embedded
+
+    if settings.HOLDFAST_EMBEDDED:
+        embedded.acquire(settings.HOLDFAST_HOME)
+    django.setup()
+    from django.test import Client
+    from django.test.utils import setup_databases, setup_test_environment, teardown_databases
+
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_holdfast_{os.getpid()}"
+    setup_test_environment(debug=False)
+    databases = setup_databases(verbosity=0, interactive=False)
+    try:
+        from tests.experiments import cards, replay_rows
+        from tests.experiments.large_card import large
+        from tests.experiments.stored import stored
+        from tests.experiments.test_portfolio_page import many
+
+        many(cards.honeymoon(), EXPERIMENTS)
+        stored(large(METRICS), replay_rows.honeymoon())
+        client = Client()
+        pages = [
+            (f"portfolio, {EXPERIMENTS} experiments", "/"),
+            ("portfolio, filtered by text and flag", "/?q=many&flag=reversal"),
+            (f"scorecard, {METRICS} metrics x 26 weeks", "/experiments/large/"),
+            ("one folded chart", "/experiments/large/charts/treatment/sales/"),
+            ("metrics", "/metrics/"),
+            ("sources", "/sources/"),
+        ]
+        sys.stdout.write(f"Server time of the pages, the shortest of {TRIES} requests\n")
+        for name, address in pages:
+            _measure(name, lambda address=address: client.get(address))  # type: ignore[misc]
+    finally:
+        teardown_databases(databases, verbosity=0)
+
+
+if __name__ == "__main__":
+    main()

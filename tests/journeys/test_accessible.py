@@ -1,0 +1,81 @@
+"""axe-core finds nothing on any page, in both themes, on a screen and on a phone, with every fold open."""
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+
+from tests.experiments import cards, replay_rows
+from tests.experiments.stored import applied, new_look, renamed, stored
+from tests.experiments.survival_cards import with_events
+from tests.experiments.test_objectives_page import two_treatments
+from tests.experiments.test_segments_page import card as segmented
+from tests.journeys.browser import DESKTOP, PHONE, Scheme, opened
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PAGES = (
+    "/",
+    "/?q=nobody",
+    "/experiments/honeymoon/",
+    "/experiments/young/",
+    "/experiments/fresh/",
+    "/experiments/segmented/",
+    "/experiments/twins/",
+    "/experiments/split/",
+    "/experiments/broken/",
+    "/experiments/honeymoon/charts/treatment/sales/",
+    "/metrics/",
+    "/sources/",
+    "/methods/",
+    "/methods/effects/",
+    "/methods/survival/",
+    "/nothing/here/",
+)
+#: Opens every fold, so that nothing hides from the check.
+UNFOLD = "() => document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+DRAWN = """() => !document.querySelector('.later')
+    && [...document.querySelectorAll('[data-drawing]')].every((place) => place.querySelector('svg'))"""
+
+
+@pytest.fixture
+def site(live_server: LiveServer) -> str:
+    stored(with_events(), replay_rows.honeymoon())
+    stored(renamed(with_events(date(2017, 9, 11)), "young", "Still young"), replay_rows.honeymoon(15))
+    stored(renamed(cards.not_yet(), "fresh", "Just started"))
+    stored(renamed(segmented(), "segmented", "Segmented"))
+    stored(renamed(two_treatments(), "twins", "Two treatments"))
+    split = renamed(cards.srm_alarm(), "split", "Broken split")
+    stored(replace(split, look=31))
+    new_look("split", cards.AS_OF + timedelta(days=7), number=31).fail("facts.parquet: 3 values are not numbers")
+    new_look(applied(renamed(cards.placebo(), "broken", "Broken")), cards.AS_OF).fail("no disk left")
+    return str(live_server.url)
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {json.dumps([node['html'][:160] for node in one['nodes'][:3]])}" for one in found
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_axe_finds_nothing_on_any_page(site: str, browser: Browser, width: int, scheme: Scheme) -> None:
+    wrong: dict[str, list[str]] = {}
+    for address in PAGES:
+        with opened(browser, site + address, width, scheme) as (page, account):
+            page.evaluate(UNFOLD)
+            page.wait_for_function(DRAWN)
+            expected = [] if address != "/nothing/here/" else ["404"]
+            found = violations(page)
+            found += [problem for problem in account.of(page) if not any(word in problem for word in expected)]
+            sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            found += [f"{sideways} px wider than the screen"] if sideways > 0 else []
+            if found:
+                wrong[address] = found
+    assert wrong == {}
