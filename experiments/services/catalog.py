@@ -100,7 +100,7 @@ def _version(row: Metric) -> MetricVersion:
 def _use(use: MetricUse) -> Use:
     experiment = use.experiment
     return Use(
-        experiment.key, experiment.name, experiment.state, use.role, use.term or "", use.margin, use.weight
+        experiment.key, experiment.name, experiment.standing, use.role, use.term or "", use.margin, use.weight
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def _source(row: Source, readings: Iterable[Reading]) -> CatalogSource:
 
 def _reading(experiment: Experiment, look: Look | None, newest: Look | None) -> Reading:
     return Reading(
-        key=experiment.key, name=experiment.name, state=experiment.state, as_of=look.as_of if look else None,
+        key=experiment.key, name=experiment.name, state=experiment.standing, as_of=look.as_of if look else None,
         first_fact=look.first_fact if look else None, last_fact=look.last_fact if look else None,
         fact_rows=look.fact_rows if look else 0, error=newest.error if newest else "",
     )  # fmt: skip

@@ -204,7 +204,7 @@ def _entry(
     pk = finished.pk if finished else 0
     return PortfolioEntry(
         key=experiment.key, name=experiment.name, kind=experiment.kind, owner=experiment.owner,
-        hypothesis=experiment.hypothesis, state=experiment.state, plan=plan,
+        hypothesis=experiment.hypothesis, state=experiment.standing, plan=plan,
         look=how_far[newest.pk] if newest else None, shown=finished.pk if finished else None,
         as_of=finished.as_of if finished else None,
         due=overdue(plan, finished.as_of, finished.number, finished.planned_looks, today) if finished else None,

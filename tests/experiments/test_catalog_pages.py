@@ -20,6 +20,9 @@ pytestmark = pytest.mark.django_db
 
 
 def using(key: str, *metrics: Metric) -> str:
+    """Apply an experiment with these metrics; one that could decide nothing gets a primary besides."""
+    if all(metric.role != "primary" for metric in metrics):
+        metrics = (*metrics, cards.ACTIVE)
     card = renamed(cards.placebo(), key, key.capitalize())
     return applied(replace(card, plan=replace(card.plan, metrics=metrics)))
 

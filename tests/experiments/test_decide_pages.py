@@ -138,7 +138,7 @@ def test_the_log_shows_the_lift_then_against_the_lift_now(client: Client) -> Non
     assert "decided otherwise" in text
     assert "The early win is large." in text
     assert "then: look of 2017-09-04 · now: look of 2017-12-31" in text
-    assert "Linesweeks 13-25 readable from 2017-12-25 ↓ −6.2 % (worse)" in text
+    assert "Lines weeks 13-25 readable from 2017-12-25 ↓ −6.2 % (worse)" in text
     assert "immature → confirmed" in text
     assert "Recommended now: roll back." in text
 

@@ -20,7 +20,7 @@ from tests.experiments.survival_cards import with_events
 pytestmark = pytest.mark.django_db
 
 #: A table for each kind of rows, those that hang on them, and the looks with their cells.
-MOST_QUERIES = 30
+MOST_QUERIES = 31
 
 
 def page(client: Client, card: Scorecard, replay: Replay) -> str:

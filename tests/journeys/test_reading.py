@@ -11,6 +11,7 @@ from tests.experiments import cards, replay_rows
 from tests.experiments.stored import renamed, stored
 from tests.experiments.survival_cards import TAU, with_events
 from tests.journeys.browser import DESKTOP, PHONE, Scheme, opened
+from tests.people import session_cookie
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -68,6 +69,8 @@ def test_every_look_is_a_link_too(site: str, browser: Browser) -> None:
 
 def test_without_scripts_everything_but_the_drawings_is_there(site: str, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
+    name, value = session_cookie("viewer")
+    context.add_cookies([{"name": name, "value": value, "url": site}])
     try:
         page = context.new_page()
         page.goto(f"{site}/experiments/honeymoon/")
