@@ -35,7 +35,7 @@ install: $(STAMP) $(STATIC) ## set up .venv with the locked packages, and the st
 demo: install ## apply the examples, run their looks, print the scorecards, serve the pages (ARGS=--no-serve ends instead)
 	@$(BIN)/python manage.py demo $(ARGS)
 
-up: install ## run the web pages and a worker on this machine until Ctrl-C (ARGS="--port 8001")
+up: install ## run the web pages, a worker and the schedule on this machine until Ctrl-C (ARGS="--port 8001")
 	@$(BIN)/python manage.py up $(ARGS)
 
 test: install ## run the tests, less the slow ones (ARGS="-n 0 -k words"; COVERAGE=1 holds coverage to its floors)
@@ -59,6 +59,7 @@ check: lint ## lint, then the tests with branch coverage (analysis 95 %, experim
 
 bench: install ## measure speed and memory on a million units (ARGS as its --help says)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)
+	$(BIN)/python -m tests.benchmarks.survival
 
 clean: ## stop Holdfast's own database and remove it with .venv, .holdfast, static and build (asks first; YES=1 does not)
 	@if [ "$${YES:-}" != 1 ]; then \

@@ -6,13 +6,19 @@ Lifts are fractions.
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from analysis.plan import Plan
+
+HistoryKind = Literal["facts", "control"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRow:
     """What a metric in a window can show at the planned size; lifts are fractions, and all sizes are positive.
+
+    Of a time to event the window is its horizon, and its mean and lifts are those of the restricted mean of weeks
+    without the event.
 
     Attributes:
         units: of control and the treatment together, mature at the last look.
@@ -22,7 +28,7 @@ class PlannedRow:
         mde_lift: the smallest lift claimed with the power; of a deciding guardrail, the smallest margin shown to hold.
         margin_power: power to show that the margin holds where there is no effect. Deciding guardrails only.
         wanted_lift: what units_needed is for: of a deciding guardrail its margin, otherwise the lift that was asked
-            for, or half of mde_lift.
+            for, or half of mde_lift (half of all, where even a fall to nothing is smaller than what could be found).
         units_needed: units of all variants for it, in as many looks as planned.
         weeks_needed: whole weeks of enrollment for it, each of which adds a look.
         reason: why a number is missing.
@@ -69,11 +75,59 @@ class PlannedReversal:
 
 @dataclass(frozen=True)
 class PlannedEvents:
-    """Events of both variants together that tell a hazard ratio from 1 in a single look at alpha / 2 a side."""
+    """What it takes to tell a constant hazard ratio from 1 in a single look at alpha / 2 a side, by counting events.
+
+    Attributes:
+        events: of control and the treatment together.
+        units: of all variants, followed to the horizon, that have as many events; None where the history is too short.
+        lift: of the restricted mean of weeks without the event that this ratio makes; None likewise.
+        is_margin: the ratio is the one that a guardrail's margin just allows.
+    """
 
     metric: str
     hazard_ratio: float
     events: float
+    units: float | None = None
+    lift: float | None = None
+    is_margin: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedHoldout:
+    """What a holdout of another size would find in the metric's deciding weeks, with the same units in all.
+
+    ``factor``: how many times the smallest lift of an even split. ``units``: held out at the end of enrollment.
+    """
+
+    fraction: float
+    factor: float
+    units: int
+    metric: str
+    window: str
+    mde_lift: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class PlannedHistory:
+    """The past units that a plan rests on.
+
+    Attributes:
+        kind: ``facts``: units by their first fact in a pseudo-enrollment; ``control``: the control of the running
+            experiment.
+        start_date: first day of that enrollment.
+        as_of: first day that was not read, before the data lag.
+        units: units whose values are used, see ``weeks``.
+        weeks: weeks since exposure that they all have lived.
+        enrolled: units of all variants by week of enrollment.
+    """
+
+    kind: HistoryKind
+    start_date: date
+    as_of: date
+    units: int
+    weeks: int
+    enrolled: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +148,14 @@ class PlannedDates:
 
 @dataclass(frozen=True)
 class Planned:
-    """All that is planned. ``variant`` is the treatment with the fewest units, for which the rows are."""
+    """All that is planned.
+
+    Attributes:
+        variant: the treatment with the fewest units, for which the rows are.
+        units_per_week: units of all variants exposed in a week of enrollment.
+        history: None where only its moments are known.
+        warnings: in sentences.
+    """
 
     plan: Plan
     variant: str
@@ -104,3 +165,13 @@ class Planned:
     reversals: tuple[PlannedReversal, ...]
     events: tuple[PlannedEvents, ...]
     dates: PlannedDates
+    holdouts: tuple[PlannedHoldout, ...] = ()
+    history: PlannedHistory | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units by variant at the end of enrollment."""
+        weights = {one.key: one.weight or 1.0 for one in self.plan.variants}
+        everyone = self.units_per_week * self.plan.enrollment_weeks / sum(weights.values())
+        return {key: round(weight * everyone) for key, weight in weights.items()}

@@ -1,31 +1,31 @@
 """Before an experiment: how small an effect it can find, how many units that takes, and when it can be read.
 
 All that is planned uses the estimators, levels and boundaries of the claims themselves (``effects.compare``,
-``claims.level``, ``claims.critical``), fed with the moments of comparable past units. A claim may be made at any weekly
-look, so what counts is the *drift*: the effect, in standard errors of the last look, whose path crosses its boundaries
-at some look with the planned power (Jennison & Turnbull 2000, section 2.3).
+``claims.level``, ``claims.critical``), fed with the moments and times to event of comparable past units. How a claim
+over weekly looks is planned is in ``analysis.design``.
 
 Assumed: the same number of units is exposed in each week of enrollment, they are like those of the history, and a
 treatment does not change the variance.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
-from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
 
-from analysis import claims, sequential, windows
-from analysis.effects import Means, compare, lift_interval, log_lift
+from analysis import claims, survival, windows
+from analysis.design import Claim, Design, direction, log_covariance
+from analysis.event_power import Lives
+from analysis.life_table import longest
 from analysis.moments import Array, Layout, Moments
-from analysis.multiplicity import adjusted_power
-from analysis.numbers import MIN_UNITS_FOR_INTERVAL
-from analysis.plan import Metric, Plan, Window
-from analysis.planned import Planned, PlannedDates, PlannedEvents, PlannedReversal, PlannedRow
-from analysis.sample_size import distance, needed_events, reversal_power
+from analysis.plan import Event, Metric, Plan, Window
+from analysis.planned import Planned, PlannedDates, PlannedEvents, PlannedHoldout, PlannedReversal, PlannedRow
+from analysis.sample_size import distance, holdout_factor, needed_events, reversal_power
+
+#: What the row of a time to event calls the weeks up to its horizon tau.
+HORIZON = "horizon"
 
 #: No longer enrollment is proposed: two years.
 MOST_WEEKS = 104
@@ -43,113 +43,13 @@ MULTIPLES = (1.0, 1.5, 2.0)
 #: plan can find.
 HAZARDS = (0.003, 0.006)
 
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim that is planned: at which two-sided alpha over all looks, and with which power."""
-
-    plan: Plan
-    alpha: float
-    power: float
-
-    def critical(self, looks: int, units: float) -> tuple[float, ...]:
-        """Return the critical value at each of ``looks`` looks, which share ``units`` mature units evenly."""
-        times = _times(looks)
-        seen = [claims.Looks(times[:j], looks, max(1, round(units * j / looks))) for j in range(1, looks + 1)]
-        return tuple(claims.critical(self.plan, look, self.alpha) for look in seen)
-
-    def drift(self, looks: int, units: float) -> float:
-        """Return the effect, in standard errors of the last look, that is claimed at some look with the power."""
-        return _drift(self.critical(looks, units), self.power)
-
-    def power_at(self, drift: float, looks: int, units: float) -> float:
-        """Return the probability that an effect of ``drift`` standard errors is claimed at some look."""
-        return sequential.crossing_probability(self.critical(looks, units), _times(looks), drift, upper_only=True)
-
-
-def _times(looks: int) -> tuple[float, ...]:
-    return tuple(look / looks for look in range(1, looks + 1))
-
-
-@lru_cache(maxsize=1024)
-def _drift(critical: tuple[float, ...], power: float) -> float:
-    times = _times(len(critical))
-
-    def missing(drift: float) -> float:
-        return sequential.crossing_probability(critical, times, drift, upper_only=True) - power
-
-    # At the upper end the last look alone has more than the power.
-    return float(optimize.brentq(missing, 0.0, critical[-1] + max(float(special.ndtri(power)), 0.0) + 1))
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """A plan with the history it is planned on.
-
-    Attributes:
-        history: moments of comparable units without treatment, in the columns of ``Layout.of(plan)``.
-        units_per_week: units of all variants exposed in a week.
-        weeks: weeks since exposure that all units of the history have lived.
-    """
-
-    plan: Plan
-    history: Moments
-    units_per_week: float
-    weeks: int
-
-    @property
-    def shares(self) -> tuple[str, float, float]:
-        """The treatment with the fewest units, and the shares of control and of this treatment among all units."""
-        weights = {one.key: one.weight or 1.0 for one in self.plan.variants}
-        variant = min(self.plan.treatments, key=lambda one: weights[one.key]).key
-        total = sum(weights.values())
-        return variant, weights[self.plan.control.key] / total, weights[variant] / total
-
-    @property
-    def all_units(self) -> float:
-        """Units of all variants at the end of enrollment."""
-        return self.units_per_week * self.plan.enrollment_weeks
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Units of control and of the treatment at the end of enrollment."""
-        return round(self.all_units * self.shares[1]), round(self.all_units * self.shares[2])
-
-    def means(self, metric: Metric, spans: list[Window]) -> Means | str:
-        """Estimate both variants from the history at their planned sizes; a reason in words where that is impossible.
-
-        Both sides have the history's mean, so there is no effect.
-        """
-        last = max(span.end_week for span in spans)
-        if last > self.weeks:
-            return f"the history has {self.weeks} of the {last} weeks since exposure that are needed"
-        few = f"fewer than {MIN_UNITS_FOR_INTERVAL} units"
-        if self.history.n < MIN_UNITS_FOR_INTERVAL:
-            return f"{few} of history"
-        if min(self.sizes) < MIN_UNITS_FOR_INTERVAL:
-            return f"{few} in a variant are planned"
-        control, treatment = (scaled(self.history, size) for size in self.sizes)
-        means = compare(control, treatment, Layout.of(self.plan), metric, spans, adjust=self.plan.pre_weeks > 0)
-        for value in range(means.values):
-            own = np.ix_((value, means.values + value), (value, means.values + value))
-            if not math.isfinite(means.control[value]):
-                return "the denominator sums to zero, so there is no ratio"
-            interval = lift_interval(float(means.control[value]), float(means.treatment[value]), means.covariance[own])
-            if interval.reason is not None:
-                return interval.reason
-            if log_lift(means, value) is None:
-                return "the units of the history do not vary"
-        return means
-
-
-def scaled(moments: Moments, units: int) -> Moments:
-    """Return moments of ``units`` units with the same mean and sample covariance."""
-    return Moments.from_parts(units, moments.mean, moments.covariance * (units - 1))
+#: Shares held out for which a holdout's cost is told, beside its own.
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def plan_power(
     plan: Plan, history: Moments, units_per_week: float, weeks: int | None = None,
-    wanted: Mapping[str, float] | None = None,
+    wanted: Mapping[str, float] | None = None, lives: Mapping[Event, Lives] | None = None,
 ) -> Planned:  # fmt: skip
     """Plan every metric and window on history: what can be found at the planned size, and what it takes to find more.
 
@@ -158,8 +58,9 @@ def plan_power(
         units_per_week: units of all variants exposed in a week of enrollment.
         weeks: weeks since exposure that all units of the history have lived; the horizon if it is not given.
         wanted: lifts to be found, as positive fractions, by metric key.
+        lives: see ``Design``.
     """
-    design = Design(plan, history, units_per_week, plan.horizon_weeks if weeks is None else weeks)
+    design = Design(plan, history, units_per_week, plan.horizon_weeks if weeks is None else weeks, lives or {})
     lifts = wanted or {}
     rows = [
         plan_row(design, metric, window, lifts.get(metric.key))
@@ -167,47 +68,72 @@ def plan_power(
         for window in plan.windows
     ]
     found = {(row.metric, row.window): row for row in rows}
+    rows += [plan_event(design, metric, lifts.get(metric.key)) for metric in plan.event_metrics]
     reversals = [
         one
         for metric in plan.estimated_metrics
         if metric.role != "diagnostic"
         for one in _reversals(design, metric, found[metric.key, "early"], found[metric.key, "late"])
     ]
-    events = [one for metric in plan.metrics if metric.kind == "event" for one in _events(design, metric)]
+    events = [one for metric in plan.event_metrics for one in _events(design, metric)]
+    when = dates(plan)
     return Planned(
-        plan, design.shares[0], units_per_week, history.n, tuple(rows), tuple(reversals), tuple(events), dates(plan)
+        plan, design.shares[0], units_per_week, history.n, tuple(rows), tuple(reversals), tuple(events), when,
+        holdouts=tuple(_holdouts(design)) if plan.kind == "holdout" else (),
+        warnings=(when.warning,) if when.warning else (),
     )  # fmt: skip
 
 
 def plan_row(design: Design, metric: Metric, window: Window, wanted: float | None = None) -> PlannedRow:
-    """Plan a metric over a window; ``wanted`` is the lift that ``units_needed`` is for (a guardrail has its margin).
+    """Plan a metric over a window; ``wanted`` is the lift that ``units_needed`` is for (a guardrail has its margin)."""
+    readable_from = windows.fully_readable(design.plan, window.end_week)
+    claim = design.claim(metric, window)
+    row = _row(design, metric, window, claim, claims.is_deciding_guardrail(metric, window), readable_from)
+    _check(wanted)
+    means = design.means(metric, [window])
+    if isinstance(means, str):
+        return replace(row, reason=means)
+    return _filled(
+        design, claim, row, metric, float(means.control[0]), float(np.sqrt(log_covariance(means)[0, 0])), wanted
+    )  # fmt: skip
 
-    Primary metrics are planned at the plan's own power. Guardrails must all hold for a launch, so each is planned at
-    ``multiplicity.adjusted_power``.
-    """
+
+def plan_event(design: Design, metric: Metric, wanted: float | None = None) -> PlannedRow:
+    """Plan a time to event at its horizon: the lift is that of the restricted mean of weeks without the event."""
+    plan, event = design.plan, metric.event
+    assert event is not None
+    claim = design.claim(metric, plan.window(metric.deciding_window))
+    weeks, readable_from = Window(HORIZON, 0, longest(plan, event)), survival.readable_from(plan, event)
+    row = _row(design, metric, weeks, claim, metric.role == "guardrail", readable_from)
+    _check(wanted)
+    life = design.life(metric)
+    return replace(row, reason=life) if isinstance(life, str) else _filled(design, claim, row, metric, *life, wanted)
+
+
+def _row(
+    design: Design, metric: Metric, window: Window, claim: Claim, guards: bool, readable_from: date
+) -> PlannedRow:  # fmt: skip
+    return PlannedRow(
+        metric=metric.key, role=metric.role, window=window.name, start_week=window.start_week,
+        end_week=window.end_week, units=sum(design.sizes), alpha=claim.alpha, power=claim.power,
+        margin=metric.margin if guards else None, readable_from=readable_from,
+    )  # fmt: skip
+
+
+def _check(wanted: float | None) -> None:
     if wanted is not None and wanted <= 0:
         raise ValueError(f"a wanted lift is a positive fraction, not {wanted}")
-    plan, guards = design.plan, claims.is_deciding_guardrail(metric, window)
-    at, power = claims.level(plan, metric, window), plan.decision.power
-    if guards:
-        guardrails = sum(one.role == "guardrail" for one in plan.metrics)
-        power = adjusted_power(power, guardrails, any(one.role == "primary" for one in plan.metrics))
-    claim = Claim(plan, at.low if metric.sign > 0 else at.high, power)
-    row = PlannedRow(
-        metric=metric.key, role=metric.role, window=window.name, start_week=window.start_week,
-        end_week=window.end_week, units=sum(design.sizes), alpha=claim.alpha, power=power,
-        margin=metric.margin if guards else None, readable_from=windows.fully_readable(plan, window.end_week),
-    )  # fmt: skip
-    means = design.means(metric, [window])
-    return replace(row, reason=means) if isinstance(means, str) else _filled(design, claim, row, means, metric, wanted)
 
 
 def _filled(
-    design: Design, claim: Claim, row: PlannedRow, means: Means, metric: Metric, wanted: float | None
+    design: Design, claim: Claim, row: PlannedRow, metric: Metric, mean: float, se: float, wanted: float | None
 ) -> PlannedRow:
-    """Fill in the numbers. A primary is claimed on the scale of the lift, a guardrail's margin on that of its log."""
-    se, looks = float(np.sqrt(_log_covariance(means)[0, 0])), design.plan.enrollment_weeks
-    drift = claim.drift(looks, row.units)
+    """Fill in the numbers; ``se`` is that of the log lift.
+
+    A primary is claimed on the scale of the lift, a guardrail's margin on that of its log.
+    """
+    looks = design.plan.enrollment_weeks
+    drift, most = claim.drift(looks, row.units), math.inf
     if row.margin is not None:
         # Where the true lift is zero, the log of 1 - margin (or 1 + margin) is this far away.
         far = -metric.sign * math.log1p(-metric.sign * row.margin)
@@ -215,14 +141,19 @@ def _filled(
         margin_power = claim.power_at(far / se, looks, row.units)
     else:
         found, margin_power = drift * se, None
-        far = target = found / 2 if wanted is None else wanted
+        # What is to fall cannot fall by more than all.
+        most = 1.0 if direction(metric, mean) < 0 else math.inf
+        far = target = min(found, most) / 2 if wanted is None else wanted
+    reasons = [f"even a fall to nothing is too small to be found: that takes {100 * found:.0f} %"]
+    reasons = reasons if found >= most else []
     weeks = _weeks_needed(design, claim, se * math.sqrt(row.units), far)
+    if weeks is None:
+        reasons.append(f"more than {MOST_WEEKS} weeks of enrollment would be needed")
     return replace(
-        row, inflation=(drift / distance(claim.alpha, claim.power)) ** 2, control_mean=float(means.control[0]), se=se,
-        mde_lift=found, margin_power=margin_power, wanted_lift=target,
+        row, inflation=(drift / distance(claim.alpha, claim.power)) ** 2, control_mean=mean, se=se,
+        mde_lift=None if found >= most else found, margin_power=margin_power, wanted_lift=target,
         units_needed=_units_needed(claim, looks, row.units, se, far) * design.all_units / row.units,
-        weeks_needed=weeks,
-        reason=f"more than {MOST_WEEKS} weeks of enrollment would be needed" if weeks is None else None,
+        weeks_needed=weeks, reason="; ".join(reasons) or None,
     )  # fmt: skip
 
 
@@ -251,28 +182,21 @@ def _weeks_needed(design: Design, claim: Claim, spread: float, far: float) -> in
     return None
 
 
-def _log_covariance(means: Means) -> Array:
-    """Covariance of the log lifts, shape (m, m), by the delta method."""
-    m = means.values
-    gradient = np.zeros((m, 2 * m))
-    places = np.arange(m)
-    gradient[places, places], gradient[places, m + places] = -1 / np.abs(means.control), 1 / np.abs(means.treatment)
-    return np.asarray(gradient @ means.covariance @ gradient.T)
-
-
 # --- Reversals, events, dates -----------------------------------------------------------------------------------------
 def plan_reversal(design: Design, metric: Metric, early_lift: float, late_lift: float) -> PlannedReversal:
-    """Plan for an early lift and a late one (fractions, with their signs: a loss of a metric to be raised is < 0)."""
+    """Plan for an early lift and a late one (fractions, with their signs: a loss of a positive metric to be raised is
+    below zero)."""
     plan, row = design.plan, PlannedReversal(metric=metric.key, early_lift=early_lift, late_lift=late_lift)
     means = design.means(metric, [plan.window("early"), plan.window("late")])
     if isinstance(means, str):
         return replace(row, reason=means)
     if min(early_lift, late_lift) <= -1:
         return replace(row, reason="nothing can lose more than all it has: such a lift does not exist")
-    covariance = _log_covariance(means)
+    covariance = log_covariance(means)
     errors = np.sqrt(np.diag(covariance))
     correlation = float(covariance[0, 1] / (errors[0] * errors[1]))
-    win, loss = metric.sign * math.log1p(early_lift), -metric.sign * math.log1p(late_lift)
+    sign = direction(metric, float(means.control[0]))
+    win, loss = sign * math.log1p(early_lift), -sign * math.log1p(late_lift)
     power = reversal_power(win / errors[0], loss / errors[1], correlation, plan.decision.alpha)
     return replace(row, correlation=correlation, power=power)
 
@@ -294,7 +218,7 @@ def window_lift(design: Design, metric: Metric, window: Window, path: Array) -> 
 
 
 def plan_churn(design: Design, metric: Metric, early_lift: float, hazard: float) -> PlannedReversal:
-    """Plan for an early lift and churn from the end of the early window on (a metric to be raised)."""
+    """Plan for an early lift and churn from the end of the early window on (a positive metric to be raised)."""
     plan = design.plan
     early, late = plan.window("early"), plan.window("late")
     means = design.means(metric, [early, late])
@@ -308,10 +232,10 @@ def plan_churn(design: Design, metric: Metric, early_lift: float, hazard: float)
 
 
 def _reversals(design: Design, metric: Metric, early: PlannedRow, late: PlannedRow) -> list[PlannedReversal]:
-    if early.mde_lift is None or late.mde_lift is None:
+    if early.mde_lift is None or late.mde_lift is None or early.control_mean is None:
         missing = early if early.mde_lift is None else late
         return [PlannedReversal(metric=metric.key, reason=missing.reason)]
-    sign = metric.sign
+    sign = direction(metric, early.control_mean)
     planned = [
         plan_reversal(design, metric, sign * times * early.mde_lift, -sign * times * late.mde_lift)
         for times in MULTIPLES
@@ -321,13 +245,44 @@ def _reversals(design: Design, metric: Metric, early: PlannedRow, late: PlannedR
     return planned
 
 
-def _events(design: Design, metric: Metric) -> list[PlannedEvents]:
+def _events(design: Design, metric: Metric) -> Iterator[PlannedEvents]:
+    """Plan for hazard ratios, and for the one that a guardrail's margin allows."""
     decision, (_, control, treatment) = design.plan.decision, design.shares
     share = treatment / (control + treatment)
-    return [
-        PlannedEvents(metric.key, ratio, needed_events(ratio, decision.alpha, decision.power, share))
-        for ratio in HAZARD_RATIOS
-    ]
+    assert metric.event is not None
+    lives = design.lives.get(metric.event)
+    ratios: list[tuple[float, bool]] = [(ratio, False) for ratio in HAZARD_RATIOS]
+    if lives is not None and lives.variance and metric.margin is not None:
+        allowed = lives.hazard_ratio(-metric.sign * metric.margin)
+        ratios += [] if allowed is None else [(allowed, True)]
+    for ratio, is_margin in sorted(ratios):
+        row = PlannedEvents(
+            metric.key, ratio, needed_events(ratio, decision.alpha, decision.power, share), is_margin=is_margin
+        )
+        if lives is not None and lives.variance:
+            units = row.events / lives.share_with_event(ratio, share) / (control + treatment)
+            row = replace(row, units=units, lift=lives.lift(ratio))
+        yield row
+
+
+def _holdouts(design: Design) -> Iterator[PlannedHoldout]:
+    """Plan the primary metrics (all, where none is) in their deciding windows for other shares held out."""
+    plan = design.plan
+    control, launched = plan.control, plan.treatments[0]
+    primaries = [metric for metric in plan.metrics if metric.role == "primary"]
+    own = design.shares[1]
+    for fraction in sorted([own, *(one for one in FRACTIONS if not math.isclose(one, own))]):
+        split = (replace(control, weight=fraction), replace(launched, weight=1 - fraction))
+        other = replace(design, plan=replace(plan, variants=split))
+        for metric in primaries or plan.metrics:
+            is_event = metric.event is not None
+            row = (
+                plan_event(other, metric) if is_event else plan_row(other, metric, plan.window(metric.deciding_window))
+            )
+            yield PlannedHoldout(
+                fraction, holdout_factor(fraction), other.sizes[0], metric.key, row.window, row.mde_lift,
+                row.reason if row.mde_lift is None else None,
+            )  # fmt: skip
 
 
 def dates(plan: Plan, planned_end: date | None = None) -> PlannedDates:

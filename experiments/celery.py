@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from celery.beat import PersistentScheduler
 from celery.signals import beat_init, celeryd_init
 from django.conf import settings
 from kombu.transport import TRANSPORT_ALIASES
@@ -19,6 +20,14 @@ TRANSPORT_ALIASES["filesystem"] = "experiments.filequeue:Transport"
 app = Celery("holdfast")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+class Scheduler(PersistentScheduler):
+    """Beat's own memory of when it last asked is a file in Holdfast's folder."""
+
+    def setup_schedule(self) -> None:
+        embedded.make_home(settings.HOLDFAST_HOME)
+        super().setup_schedule()
 
 
 def make_queue_folders() -> None:

@@ -61,6 +61,17 @@ def p_value(p: float | None) -> str:
     return f"p = {p:.{decimals}f}"
 
 
+def chance(probability: float | None) -> str:
+    """Return a probability as ``80 %`` or ``93.3 %``; one that is not sure is not shown as 0 or 100: ``> 99.9 %``."""
+    if probability is None or not math.isfinite(probability):
+        return NOTHING
+    if 0.9995 <= probability < 1:
+        return "> 99.9 %"
+    if 0 < probability < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * probability:.3g} %" if probability >= 0.01 else f"{100 * probability:.1f} %"
+
+
 def count(n: int | None) -> str:
     """Return a whole number in groups of three: ``40 000``."""
     return NOTHING if n is None else _signed(n, f"{abs(n):,}", signed=False)

@@ -50,8 +50,13 @@ class Children:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str], log: Path | None = None) -> Child:
-        """Start a command in the checkout. With `log`, its output goes there and not to our stderr."""
+    def start(
+        self, name: str, command: Sequence[str], log: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> Child:
+        """Start a command in the checkout. With `log`, its output goes there and not to our stderr.
+
+        ``variables`` are added to its environment, and to no other child's.
+        """
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb") if log else None
@@ -59,7 +64,7 @@ class Children:
             process = subprocess.Popen(
                 [*_dies_with_parent(), *command],
                 cwd=CHECKOUT,
-                env=_environment(os.environ),
+                env={**_environment(os.environ), **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output or sys.stderr.fileno(),
                 stderr=subprocess.STDOUT,
@@ -120,6 +125,11 @@ def worker_command(concurrency: int | None = None) -> list[str]:
     options = ["--loglevel", "WARNING", "--concurrency", str(processes)]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [sys.executable, "-m", "celery", "--quiet", "-A", "experiments", "worker", *options, *quiet]
+
+
+def beat_command() -> list[str]:
+    """Celery beat, which asks every few minutes which looks are due. Two of them at a time do no harm."""
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "experiments", "beat", "--loglevel", "WARNING"]
 
 
 def check_port_is_free(host: str, port: int) -> None:

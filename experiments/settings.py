@@ -5,6 +5,7 @@ Without any variable Holdfast runs on this machine alone: its own PostgreSQL, qu
 
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,13 @@ ALLOWED_HOSTS = _names("HOLDFAST_ALLOWED_HOSTS", LOOPBACK)
 SECRET_KEY = _secret_key(ALLOWED_HOSTS)
 LOCAL_ONLY = not set(ALLOWED_HOSTS) - set(LOOPBACK)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL_ONLY
+# A browser takes a cookie of the name __Host-... only over https and from this very host. Nothing here reads cookies
+# in scripts, so neither of them is shown to any.
+SESSION_COOKIE_NAME = "holdfast_session" if LOCAL_ONLY else "__Host-holdfast_session"
+CSRF_COOKIE_NAME = "holdfast_csrf" if LOCAL_ONLY else "__Host-holdfast_csrf"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day: who stays away for longer signs in again
+SESSION_SAVE_EVERY_REQUEST = False
 CSRF_TRUSTED_ORIGINS = _names("HOLDFAST_TRUSTED_ORIGINS", [])
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -134,11 +142,66 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- people ----------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "experiments.Person"
+# The demo gives its own web server the name of its run. Accounts of the demo are good in that run alone.
+HOLDFAST_DEMO_RUN = os.environ.get("HOLDFAST_DEMO_RUN", "") or None
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "experiments.accounts.PersonBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {"user_attributes": ("email", "name")},
+        "MinimumLengthValidator": {"min_length": 12},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "portfolio"
+ACCOUNT_ADAPTER = "experiments.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]  # nobody signs up; allauth checks that they fit
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Holdfast: "
+# Failed logins are counted by django-axes, in the database and so in all web processes together.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# Per account and address: who guesses locks out nobody but themselves.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "experiments.accounts.login_name"
+AXES_LOCKOUT_TEMPLATE = "account/locked.html"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+# --- e-mail ----------------------------------------------------------------------------------------------------------
+# Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
+EMAIL_HOST = os.environ.get("HOLDFAST_EMAIL_HOST", "")
+HOLDFAST_EMAIL = bool(EMAIL_HOST)
+EMAIL_PORT = _positive_int("HOLDFAST_EMAIL_PORT", 587)
+EMAIL_HOST_USER = os.environ.get("HOLDFAST_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("HOLDFAST_EMAIL_PASSWORD", "")
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = not EMAIL_USE_SSL and not _flag("HOLDFAST_EMAIL_PLAIN")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("HOLDFAST_EMAIL_FROM", "") or "holdfast@localhost"
+
 # --- the application -------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "axes",
     "csp",
     "django_htmx",
     "experiments",
@@ -147,10 +210,15 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "experiments.views.guard.Guard",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "experiments.urls"
 WSGI_APPLICATION = "experiments.wsgi.application"
@@ -159,7 +227,12 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "experiments.views.guard.who",
+            ]
+        },
     }
 ]
 LANGUAGE_CODE = "en-us"
@@ -195,7 +268,19 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE: dict[str, Any] = {}
+# Beat asks what is due; which looks that is, is a question to the database. A question that no worker took before the
+# next one is void, so none pile up while workers are away.
+HOLDFAST_SCHEDULE_SECONDS = _positive_int("HOLDFAST_SCHEDULE_SECONDS", 300)
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "take what is due": {
+        "task": "experiments.tasks.take_due_looks",
+        "schedule": float(HOLDFAST_SCHEDULE_SECONDS),
+        "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
+    },
+    "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
+}
+CELERY_BEAT_SCHEDULER = "experiments.celery:Scheduler"
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOLDFAST_HOME / "beat-schedule")
 
 # --- static files ----------------------------------------------------------------------------------------------------
 # build/static is written by `manage.py build_static`: third-party JavaScript comes out of installed packages.

@@ -3,9 +3,19 @@
 from celery import shared_task
 from django.utils import timezone
 
-from experiments.services import cells
+from experiments.services import cells, people, schedule
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def run_cell(*, cell_id: int) -> None:
     cells.run(cell_id, timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def take_due_looks() -> None:
+    schedule.take_due(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def forget_old_sessions() -> None:
+    people.forget_old_sessions(timezone.now())

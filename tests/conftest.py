@@ -10,8 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from experiments import embedded
+from tests.append_only import allow_truncate
 
 CI = os.environ.get("CI") == "true"
 TEST_DATABASE = "test_holdfast_"
@@ -21,6 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Static files are served from where they lie: a new style sheet needs no collecting before a test sees it.
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.WHITENOISE_USE_FINDERS = True
+    # A good password hash takes a fifth of a second, which is its purpose, and tests make hundreds of them.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Two runs at a time in one checkout each get a database of their own.
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"{TEST_DATABASE}{os.getpid()}"
     if settings.HOLDFAST_EMBEDDED and not config.option.collectonly:
@@ -43,6 +47,13 @@ def _drop_leftovers() -> None:
             owner = name.removeprefix(TEST_DATABASE).partition("_")[0]
             if name.startswith(TEST_DATABASE) and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The tables, less one lock: tests with transactions of their own are followed by a TRUNCATE of everything."""
+    with django_db_blocker.unblock():
+        allow_truncate()
 
 
 def missing(what: str) -> None:

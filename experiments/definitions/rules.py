@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+from experiments import targeting
 from experiments.definitions.errors import Violation
 from experiments.definitions.schema import (
     DecisionFile,
@@ -37,6 +39,7 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
         yield from _metric(f"metrics[{number}]", metric, set(file.windows), horizon)
     yield from _looks(file.decision)
     yield from _rollback(file)
+    yield from _entry(file, file.enrollment_weeks or horizon)
 
 
 def _repeated(field: str, keys: Sequence[str]) -> Iterator[Violation]:
@@ -122,6 +125,10 @@ def _metric(field: str, metric: MetricFile, windows: set[str], horizon: int) -> 
         yield Violation(f"{field}.margin", f"belongs to guardrails; metric `{metric.key}` is {metric.role}")
     if metric.window is not None and metric.window not in windows:
         yield Violation(f"{field}.window", f"`{metric.window}` is not one of the windows {', '.join(sorted(windows))}")
+    if metric.kind == "event" and metric.weight:
+        yield Violation(
+            f"{field}.weight", f"is not used: `{metric.key}` is a time to event, which has no lift to weigh"
+        )
     yield from _event(field, metric, horizon)
 
 
@@ -135,6 +142,26 @@ def _event(field: str, metric: MetricFile, horizon: int) -> Iterator[Violation]:
         yield Violation(f"{field}.event.gap_weeks", f"belongs to inactivity events; `{metric.key}` is an occurrence")
     if event.gap_weeks is not None and event.gap_weeks > horizon:
         yield Violation(f"{field}.event.gap_weeks", f"{event.gap_weeks} is longer than the horizon of {horizon} weeks")
+
+
+def _entry(file: PlanFile, enrollment: int) -> Iterator[Violation]:
+    """Who enters when: targeting is a rule, and a ramp never lets units drop out."""
+    if file.targeting is not None:
+        try:
+            targeting.parse(file.targeting)
+        except targeting.BadRule as bad:
+            yield Violation(bad.field, str(bad))
+    for number, (earlier, later) in enumerate(pairwise(file.phases or ()), start=1):
+        field = f"phases[{number}]"
+        if later.week <= earlier.week:
+            yield Violation(f"{field}.week", f"{later.week} is not after week {earlier.week} of the phase before")
+        if later.share < earlier.share:
+            yield Violation(f"{field}.share", f"{later.share:g} is below {earlier.share:g}: units would drop out")
+    for number, phase in enumerate(file.phases or ()):
+        if phase.week >= enrollment:
+            yield Violation(
+                f"phases[{number}].week", f"{phase.week} is not one of the {enrollment} enrollment weeks from 0"
+            )
 
 
 def _looks(rule: DecisionFile) -> Iterator[Violation]:

@@ -125,6 +125,13 @@ class AnnotationFile(Strict):
     text: Name
 
 
+class PhaseFile(Strict):
+    """From enrollment week ``week`` on, the first ``share`` of the experiment's buckets enters."""
+
+    week: Weeks
+    share: Annotated[Number, Field(gt=0, le=1)]
+
+
 class PlanFile(Strict):
     """Keys that experiments and holdouts share."""
 
@@ -143,9 +150,9 @@ class PlanFile(Strict):
     decision: DecisionFile = Field(default_factory=DecisionFile)
     layer: Key | None = None
     share: Annotated[Number, Field(gt=0, le=1)] | None = None
-    phases: list[dict[str, Any]] | None = None
+    phases: Annotated[list[PhaseFile], Field(min_length=1)] | None = None
     targeting: Any = None
-    salt: str | None = None
+    salt: Key | None = None
     training_data: Literal["shared", "diverted", "co-diverted"] | None = None
     model_version: str | None = None
     exploration: str | Number | None = None

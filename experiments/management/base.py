@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted. Results go to std
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from typing import Any
@@ -65,6 +66,15 @@ class HoldfastCommand(BaseCommand):
             return f"Error: the database cannot be used: {str(error).strip()}", 1
         kind = type(error).__name__
         return f"Error: this should not happen ({kind}: {error}). Add --traceback to see where.", 1
+
+
+def command_line() -> str:
+    """Who runs this command, as the audit log has it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        user = str(os.getuid())
+    return f"command line ({user})"
 
 
 def ensure_tables(*, migrate: bool) -> None:

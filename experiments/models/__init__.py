@@ -1,5 +1,6 @@
-"""What Holdfast keeps: experiments and their plans, looks and their work, the current moments, and results as rows."""
+"""What Holdfast keeps: experiments and their plans, looks and their work, moments, results, people and decisions."""
 
+from experiments.models.audit import AuditEntry
 from experiments.models.claims import (
     ConflictRow,
     FlipRow,
@@ -9,7 +10,9 @@ from experiments.models.claims import (
     ReversalRow,
     RollbackRow,
 )
-from experiments.models.experiment import CannotStart, Experiment, Variant
+from experiments.models.decision import Decision
+from experiments.models.evidence import Evidence
+from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import (
@@ -21,6 +24,7 @@ from experiments.models.moments import (
     TallyExclusion,
     TallyRow,
 )
+from experiments.models.person import Person
 from experiments.models.plan import Amendment, Plan
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
@@ -34,10 +38,10 @@ from experiments.models.survival import (
 )
 
 __all__ = [
-    "AdjustedHazardRow", "Amendment", "CannotStart", "CheckRow", "Claim", "ConflictRow", "CurrentTriangle",
-    "DepartureRow", "EffectRow", "EventCell", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow",
-    "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
-    "OecRow", "Plan", "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "SurvivalComparisonRow",
-    "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant",
-    "read_scorecard", "write_scorecard",
+    "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
+    "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
+    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
+    "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "OecRow", "Person", "Plan",
+    "RecommendationRow", "ReversalRow", "RollbackRow", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow",
+    "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow", "Variant", "read_scorecard", "write_scorecard",
 ]  # fmt: skip

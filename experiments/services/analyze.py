@@ -10,10 +10,11 @@ from pathlib import Path
 from analysis import scorecard
 from analysis.plan import Plan
 from analysis.results import Scorecard
-from analysis.triangle import combine
+from analysis.triangle import Triangle, combine
 from experiments import definitions
 from experiments.definitions import Definition, DefinitionProblem
 from experiments.definitions.errors import Violation
+from experiments.sources.base import Source
 from experiments.sources.registry import open_source
 
 #: Called before each step with the steps done, the steps in all, and what comes next in words.
@@ -32,26 +33,39 @@ def analyze(
     ``today`` gives the current day in a plan's time zone: later days in the data, or as ``as_of``, are refused.
     Raises DefinitionProblem, SourceProblem, CannotAnalyze.
     """
-    definition = definitions.load(path)
+    definition = load_with_files(path, "analyze")
     plan, source_spec = definition.plan, definition.source
-    if source_spec.name is not None:
-        message = "names a registered source, which is kept in the database; analyze needs `exposures` and `facts`"
-        raise DefinitionProblem(definition.file, [Violation("source.name", f"`{source_spec.name}` {message}")])
     now = today(plan)
     if as_of is not None:
         _check_as_of(definition, as_of, now)
     on_step(0, 4, "checking files and columns")
     with open_source(source_spec, now) as source:
         found = source.inspect(plan)
-        chosen = as_of or _day_after_data(definition, found.last)
-        steps = found.partitions + 3
-        on_step(1, steps, "counting rows")
-        parts = [source.read_tallies(plan, chosen)]
-        for number in range(found.partitions):
-            on_step(2 + number, steps, f"reading part {number + 1} of {found.partitions}")
-            parts.append(source.read_partition(plan, chosen, number, found.partitions))
+        chosen = as_of or day_after_data(definition, found.last)
+        triangle = read_triangle(source, plan, chosen, found.partitions, on_step)
+    return scorecard.build(triangle)
+
+
+def load_with_files(path: Path, command: str) -> Definition:
+    """Load a definition that says itself where its data are. Raises DefinitionProblem."""
+    definition = definitions.load(path)
+    name = definition.source.name
+    if name is not None:
+        message = f"names a registered source, which is kept in the database; {command} needs `exposures` and `facts`"
+        raise DefinitionProblem(definition.file, [Violation("source.name", f"`{name}` {message}")])
+    return definition
+
+
+def read_triangle(source: Source, plan: Plan, as_of: date, partitions: int, on_step: OnStep) -> Triangle:
+    """Count rows and read every partition of an inspected source, step by step. Raises SourceProblem."""
+    steps = partitions + 3
+    on_step(1, steps, "counting rows")
+    parts = [source.read_tallies(plan, as_of)]
+    for number in range(partitions):
+        on_step(2 + number, steps, f"reading part {number + 1} of {partitions}")
+        parts.append(source.read_partition(plan, as_of, number, partitions))
     on_step(steps - 1, steps, "estimating")
-    return scorecard.build(combine(parts))
+    return combine(parts)
 
 
 def _check_as_of(definition: Definition, as_of: date, today: date) -> None:
@@ -62,7 +76,8 @@ def _check_as_of(definition: Definition, as_of: date, today: date) -> None:
         raise CannotAnalyze(f"{definition.file}: as_of {as_of} is in the future; at most it is tomorrow, {tomorrow}")
 
 
-def _day_after_data(definition: Definition, last: date) -> date:
+def day_after_data(definition: Definition, last: date) -> date:
+    """Return the as_of that reads all data. Raises CannotAnalyze where that is before start_date."""
     start_date, as_of = definition.plan.start_date, last + timedelta(days=1)
     if as_of < start_date:
         raise CannotAnalyze(

@@ -1,7 +1,7 @@
 """Create or update experiments from definition files: all of them or none, with the difference to what was there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -9,7 +9,19 @@ from django.db import DataError, connection, transaction
 
 from analysis.plan import Plan as PlanBody
 from experiments.definitions import Definition, plan_to_json
-from experiments.models import Amendment, Experiment, Metric, MetricUse, Plan, Source, Variant
+from experiments.models import (
+    Amendment,
+    AuditEntry,
+    CannotStart,
+    Experiment,
+    Metric,
+    MetricUse,
+    Plan,
+    Source,
+    Variant,
+)
+from experiments.models.audit import EXPERIMENT, HOLDFAST
+from experiments.models.states import ARCHIVED
 from experiments.services.suggest import did_you_mean
 from experiments.sources.base import SourceSpec
 
@@ -17,6 +29,9 @@ from experiments.sources.base import SourceSpec
 APPLY_LOCK = 4_685_352_368
 
 Action = Literal["created", "updated", "amended", "unchanged"]
+
+#: What the audit log calls it.
+VERBS: Mapping[Action, str] = {"created": "defined", "updated": "redefined", "amended": "plan amended"}
 
 
 class CannotApply(Exception):
@@ -45,9 +60,16 @@ class Applied:
 
 
 def apply(
-    definitions: Sequence[Definition], now: datetime, *, amend: str | None = None, dry_run: bool = False
+    definitions: Sequence[Definition],
+    now: datetime,
+    *,
+    amend: str | None = None,
+    dry_run: bool = False,
+    by: str = HOLDFAST,
 ) -> tuple[Applied, ...]:
     """Apply definitions in one transaction and say what changed. A dry run does the same and takes it all back.
+
+    ``by`` says in the audit log who did it.
 
     Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why.
     """
@@ -57,17 +79,33 @@ def apply(
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
-        applied = tuple(_stored(definition, now, amend) for definition in definitions)
+        applied = tuple(_stored(definition, now, amend, by) for definition in definitions)
         transaction.set_rollback(dry_run)
     return applied
 
 
-def _stored(definition: Definition, now: datetime, amend: str | None) -> Applied:
+def _stored(definition: Definition, now: datetime, amend: str | None, by: str) -> Applied:
     try:
-        return _apply_one(definition, now, amend)
+        experiment, applied = _apply_one(definition, now, amend)
+        _record(applied, now, amend, by)
+        starts = experiment.start_if_due(now) or applied.starts
+    except CannotStart as problem:
+        raise CannotApply(f"{definition.file}: {problem}") from problem
     except DataError as error:  # such as NUL in a text, or an infinity in a reserved key
         first = (str(error).splitlines() or [""])[0]
         raise CannotApply(f"{definition.file}: the database cannot store a value of it: {first}") from error
+    return replace(applied, starts=starts)
+
+
+def _record(applied: Applied, now: datetime, amend: str | None, by: str) -> None:
+    if applied.action == "unchanged":
+        return
+    AuditEntry.objects.record(
+        by=by, verb=VERBS[applied.action], kind=EXPERIMENT, key=applied.key, now=now,
+        before={change.field: change.before for change in applied.changes if change.before is not None},
+        after={change.field: change.after for change in applied.changes if change.after is not None},
+        reason=(amend or "").strip() if applied.action == "amended" else "",
+    )  # fmt: skip
 
 
 def _check_repeated(definitions: Sequence[Definition]) -> None:
@@ -79,7 +117,7 @@ def _check_repeated(definitions: Sequence[Definition]) -> None:
         files[key] = definition.file
 
 
-def _apply_one(definition: Definition, now: datetime, amend: str | None) -> Applied:
+def _apply_one(definition: Definition, now: datetime, amend: str | None) -> tuple[Experiment, Applied]:
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
     if stored is None:
@@ -87,27 +125,28 @@ def _apply_one(definition: Definition, now: datetime, amend: str | None) -> Appl
     return _update(stored, definition, source, now, amend)
 
 
-def _create(definition: Definition, source: Source | None, now: datetime) -> Applied:
+def _create(definition: Definition, source: Source | None, now: datetime) -> tuple[Experiment, Applied]:
     plan = definition.plan
     experiment = Experiment(key=plan.key, kind=plan.kind, created_at=now)
     _describe(experiment, definition)
     experiment.source = source or _own_source(definition.source)
     experiment.save()
     _put_in_force(experiment, _new_plan(experiment, plan, version=1), plan)
-    starts = experiment.start_if_due(now)
     changes = _difference({}, _flat(plan, experiment.source))
-    return Applied(plan.key, plan.kind, "created", 1, starts, changes)
+    return experiment, Applied(plan.key, plan.kind, "created", 1, False, changes)
 
 
 def _update(
     experiment: Experiment, definition: Definition, source: Source | None, now: datetime, amend: str | None
-) -> Applied:
+) -> tuple[Experiment, Applied]:
     plan = definition.plan
     if plan.kind != experiment.kind:
         raise CannotApply(
             f"{definition.file}: the key `{plan.key}` belongs to the stored {experiment.kind}; "
             f"give the {plan.kind} another one"
         )
+    if experiment.state == ARCHIVED:
+        raise CannotApply(f"{definition.file}: {experiment.key} is archived; give a new experiment another key")
     before = _flat(experiment.current_plan.load(), experiment.source)
     starts = experiment.start_if_due(now)
     _describe(experiment, definition)
@@ -116,10 +155,12 @@ def _update(
     action: Action = "updated"
     if not experiment.current_plan.describes(plan):
         action = _change_plan(experiment, definition, now, amend)
-        starts = experiment.start_if_due(now) or starts
     changes = _difference(before, _flat(plan, experiment.source))
+    if changes:  # whoever is about to start it or to decide on it has to read it again
+        experiment.revision += 1
+        experiment.save(update_fields=["revision"])
     version = experiment.current_plan.version
-    return Applied(plan.key, plan.kind, action if changes else "unchanged", version, starts, changes)
+    return experiment, Applied(plan.key, plan.kind, action if changes else "unchanged", version, starts, changes)
 
 
 def _describe(experiment: Experiment, definition: Definition) -> None:

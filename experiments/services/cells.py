@@ -145,9 +145,9 @@ def _advance(cell: LookCell) -> None:
 def _put_back(claim: Claim, error: Exception) -> None:
     """Let another attempt have the cell, or end the look with a sentence; the traceback is in the log."""
     cell = claim.cell
-    words = _words(error)
+    said = words(error)
     freed = LookCell.objects.held(claim).update(
-        state=WAITING, token=None, lease_until=None, failures=F("failures") + 1, error=words
+        state=WAITING, token=None, lease_until=None, failures=F("failures") + 1, error=said
     )
     if not freed:
         return
@@ -155,12 +155,12 @@ def _put_back(claim: Claim, error: Exception) -> None:
         queue.enqueue("run_cell", cell_id=cell.pk)
         return
     cell.look.fail(
-        f"something unexpected happened {MOST_FAILURES} times while {doing(cell.kind)} ({words}); "
+        f"something unexpected happened {MOST_FAILURES} times while {doing(cell.kind)} ({said}); "
         "the worker's log has the details"
     )
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
     """An error's name and the first line of what it says."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}"[:LONGEST_WORDS].rstrip(": ").replace("\x00", "")

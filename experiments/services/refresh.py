@@ -11,8 +11,10 @@ from django.utils import timezone
 from analysis import windows
 from analysis.plan import Plan as PlanBody
 from analysis.triangle import CannotRebuild, Triangle
-from experiments.models import CurrentTriangle, Experiment, Look, LookCell
+from experiments.models import AuditEntry, CannotStart, CurrentTriangle, Experiment, Look, LookCell
+from experiments.models.audit import EXPERIMENT, HOLDFAST
 from experiments.models.look import DONE, FAILED, PLANNED
+from experiments.models.states import ARCHIVED, IN_REVIEW
 from experiments.services import cells
 from experiments.services.results import find_experiment
 from experiments.sources import registry
@@ -35,8 +37,8 @@ class PlannedLook:
     outcome: Outcome
 
 
-def plan_look(key: str, as_of: date | None, now: datetime) -> PlannedLook:
-    """Plan the look of an experiment as of a day and send its work on its way.
+def plan_look(key: str, as_of: date | None, now: datetime, *, by: str = HOLDFAST) -> PlannedLook:
+    """Plan the look of an experiment as of a day and send its work on its way. ``by`` says who asks for it.
 
     Without ``as_of`` it is the day after the last one in the data, today at most. Raises NoSuchExperiment,
     CannotRefresh.
@@ -54,19 +56,28 @@ def plan_look(key: str, as_of: date | None, now: datetime) -> PlannedLook:
         raise CannotRefresh(str(problem)) from problem
     if as_of is None:
         as_of = _day_after_data(plan, found.last, today)
-    look, outcome = _planned(experiment, plan, as_of, found)
+    look, outcome = _planned(experiment, plan, as_of, found, by, now)
     if outcome != "done":
         cells.wake(look.pk)
     return PlannedLook(look.pk, key, as_of, outcome)
 
 
 def start(experiment: Experiment, now: datetime) -> None:
-    """Start an experiment whose day has come, and freeze its plan. Raises CannotRefresh before that day."""
+    """Start an experiment whose day has come, and freeze its plan. Raises CannotRefresh if there is nothing to read."""
     with transaction.atomic():
         locked = Experiment.objects.select_for_update(of=("self",)).get(pk=experiment.pk)
-        if not locked.start_if_due(now) and locked.started_at is None:
+        try:
+            locked.start_if_due(now)
+        except CannotStart as problem:
+            raise CannotRefresh(str(problem)) from problem
+        if locked.state == ARCHIVED:
+            raise CannotRefresh(f"{locked.key} is archived; its looks stay, and there are no new ones")
+        if locked.state == IN_REVIEW:
+            raise CannotRefresh(f"{locked.key} is in review; it is read once somebody has started it")
+        if locked.started_at is None:
             start_date, today = locked.current_plan.load().start_date, locked.today(now)
             raise CannotRefresh(f"{locked.key} starts on {start_date}, and today is {today}; there is nothing to read")
+        locked.close_if_due(now)
     experiment.refresh_from_db()
 
 
@@ -87,7 +98,9 @@ def _day_after_data(plan: PlanBody, last: date, today: date) -> date:
 
 
 @transaction.atomic
-def _planned(experiment: Experiment, plan: PlanBody, as_of: date, found: Inspection) -> tuple[Look, Outcome]:
+def _planned(
+    experiment: Experiment, plan: PlanBody, as_of: date, found: Inspection, by: str, now: datetime
+) -> tuple[Look, Outcome]:
     """Find or make the look's row and its cells. The experiment's row is locked: one such question at a time."""
     locked = Experiment.objects.select_for_update(of=("self",)).get(pk=experiment.pk)
     if locked.plan_id != experiment.plan_id:
@@ -106,6 +119,9 @@ def _planned(experiment: Experiment, plan: PlanBody, as_of: date, found: Inspect
         return look, "resumed"
     if look.state == FAILED:
         _replan(look)
+    AuditEntry.objects.record(
+        by=by, verb="look asked for", kind=EXPERIMENT, key=experiment.key, now=now, after={"as_of": as_of.isoformat()}
+    )
     known = _rebuilt(look)
     partitions = max(1, found.partitions, getattr(settings, "HOLDFAST_MIN_PARTITIONS", 1))
     LookCell.objects.bulk_create(
@@ -122,7 +138,12 @@ def _replan(look: Look) -> None:
 
 
 def _rebuilt(look: Look) -> Triangle | None:
-    """The look's triangle, if the stored one was read from the same data as of the same or a later week."""
+    """The look's triangle, if the stored one was read from the same data as of the same or a later week.
+
+    Rows of units are not stored, so a plan that adjusts for covariates reads the data at every look.
+    """
+    if look.plan.load().covariates:
+        return None
     stored = CurrentTriangle.objects.filter(plan=look.plan_id, fingerprint=look.fingerprint).first()
     if stored is None:
         return None

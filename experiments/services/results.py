@@ -254,7 +254,7 @@ def _entry(
     shown = finished.pk if finished else 0
     return PortfolioEntry(
         key=experiment.key, name=experiment.name, kind=experiment.kind, owner=experiment.owner,
-        state=experiment.state, start_date=plan.start_date, plan=plan,
+        state=experiment.standing, start_date=plan.start_date, plan=plan,
         look=statuses[newest.pk] if newest else None, as_of=finished.as_of if finished else None,
         effects=tuple(rows.effects.get(shown, ())), trajectory=tuple(rows.trajectory.get(shown, ())),
         reversals=tuple(rows.reversals.get(shown, ())), checks=tuple(rows.checks.get(shown, ())),

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from analysis.past import Past
 from analysis.plan import Plan
 from analysis.triangle import Triangle
 
@@ -40,6 +41,10 @@ class SourceSpec:
 
 class SourceProblem(Exception):
     """Data that cannot be used. The message names the file, the column, what was found and what is allowed."""
+
+
+class HistoryTooShort(SourceProblem):
+    """Facts that can be used, but hold no past to plan on."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,18 @@ class Source(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Release files and memory."""
+        ...
+
+
+class HistorySource(Source, Protocol):
+    """A source of facts alone, opened for a plan whose exposures are still to come.
+
+    Before anything else ``enroll`` makes the exposures; then it is read like any source, with the plan and as of the
+    day that were returned.
+    """
+
+    def enroll(self, plan: Plan) -> Past:
+        """Enroll the units of the past, see ``analysis.past``. Raises SourceProblem, HistoryTooShort."""
         ...
 
 

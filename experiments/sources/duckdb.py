@@ -11,7 +11,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import duckdb
 
@@ -50,6 +50,9 @@ PARTITION_BYTES = 320 * 2**20
 class DuckDBSource:
     """Exposures and facts in files. ``today`` is the last day that data may carry. Close it, or use it in ``with``."""
 
+    #: The tables of the spec that are read.
+    fields: ClassVar[tuple[str, ...]] = ("exposures", "facts")
+
     def __init__(self, spec: SourceSpec, today: date) -> None:
         self._spec = spec
         self._today = today
@@ -58,15 +61,18 @@ class DuckDBSource:
         self._buffer = duckdb_pass.Buffer()
         self._connection = self._locked_connection()
         try:
-            self._exposures = open_table(self._connection, "exposures", self._files["exposures"])
+            self._exposures = self._open_exposures()
             self._facts = open_table(self._connection, "facts", self._files["facts"])
         except SourceProblem:
             self.close()
             raise
 
+    def _open_exposures(self) -> Table:
+        return open_table(self._connection, "exposures", self._files["exposures"])
+
     def _find_files(self) -> dict[str, list[Path]]:
         spec = self._spec
-        return {field: find_files(spec.folder, getattr(spec, field), field) for field in ("exposures", "facts")}
+        return {field: find_files(spec.folder, getattr(spec, field), field) for field in self.fields}
 
     def _locked_connection(self) -> duckdb.DuckDBPyConnection:
         """Open DuckDB so that it reads the named files alone, installs nothing, and cannot be reconfigured."""
@@ -159,9 +165,11 @@ class DuckDBSource:
         if nameless:
             raise table.problem(self._spec.columns.unit, f"{nameless:,} rows have no unit id; every row needs one")
         keys = listed([literal(variant.key) for variant in plan.variants])
+        as_text = f"CAST({name} AS VARCHAR)"
+        # By number, not by a name of ours, which may be a column's.
         rows = self._connection.execute(
-            f"SELECT CAST({name} AS VARCHAR) AS v, count(*) FROM exposures GROUP BY v "
-            f"ORDER BY coalesce(v IN ({keys}), false) DESC, 2 DESC, v LIMIT {len(plan.variants) + 8}"
+            f"SELECT {as_text}, count(*) FROM exposures GROUP BY 1 "
+            f"ORDER BY coalesce({as_text} IN ({keys}), false) DESC, 2 DESC, 1 LIMIT {len(plan.variants) + 8}"
         ).fetchall()
         present = {value for value, _ in rows}
         missing = [variant.key for variant in plan.variants if variant.key not in present]
@@ -227,6 +235,11 @@ class DuckDBSource:
 
 def open_files(spec: SourceSpec, today: date) -> DuckDBSource:
     """Open a source of kind ``files``. Raises SourceProblem."""
+    check_folder(spec)
+    return DuckDBSource(spec, today)
+
+
+def check_folder(spec: SourceSpec) -> None:
+    """Raise SourceProblem where the folder of a source is not there."""
     if not Path(spec.folder).is_dir():
         raise SourceProblem(f"{spec.folder}: there is no such folder")
-    return DuckDBSource(spec, today)

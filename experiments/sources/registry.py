@@ -1,17 +1,32 @@
 """Which adapter opens which kind of source."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import TypeVar
 
-from experiments.sources.base import Source, SourceProblem, SourceSpec
+from experiments.sources.base import HistorySource, Source, SourceProblem, SourceSpec
 from experiments.sources.duckdb import open_files
+from experiments.sources.duckdb_history import open_past_files
 
 _ADAPTERS = {"files": open_files}
+_HISTORIES = {"files": open_past_files}
+
+Opener = TypeVar("Opener")
 
 
 def open_source(spec: SourceSpec, today: date) -> Source:
     """Open a source, for use in ``with``. ``today`` is the last day that data may carry. Raises SourceProblem."""
+    return _adapter(spec, _ADAPTERS)(spec, today)
+
+
+def open_history(spec: SourceSpec, today: date) -> HistorySource:
+    """Open a source's facts alone; its exposures need not be there yet. Otherwise like ``open_source``."""
+    return _adapter(spec, _HISTORIES)(spec, today)
+
+
+def _adapter(spec: SourceSpec, adapters: Mapping[str, Opener]) -> Opener:
     if spec.name is not None:
         raise SourceProblem(f"source.name: no source is registered as `{spec.name}`; give kind: files and paths")
-    if spec.kind not in _ADAPTERS:
-        raise SourceProblem(f"source.kind: `{spec.kind}` is not supported yet; allowed is {', '.join(_ADAPTERS)}")
-    return _ADAPTERS[spec.kind](spec, today)
+    if spec.kind not in adapters:
+        raise SourceProblem(f"source.kind: `{spec.kind}` is not supported yet; allowed is {', '.join(adapters)}")
+    return adapters[spec.kind]

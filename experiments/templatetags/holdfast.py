@@ -12,6 +12,7 @@ register.filter("number", formatting.number)
 register.filter("p_value", formatting.p_value)
 register.filter("count", formatting.count)
 register.filter("day", formatting.day)
+register.filter("points", formatting.points)
 register.filter("metric_label", tones.label)
 
 
@@ -23,6 +24,12 @@ def lift(fraction: float | None) -> str:
 @register.filter
 def share(fraction: float | None) -> str:
     return _unbroken(formatting.percent(fraction, signed=False))
+
+
+@register.filter
+def words(name: str | None) -> str:
+    """A name of the code as words: ``launch_with_holdback`` is "launch with holdback"."""
+    return (name or "").replace("_", " ")
 
 
 @register.simple_tag

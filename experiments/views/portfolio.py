@@ -13,6 +13,7 @@ from experiments.charts.tones import Tone
 from experiments.services import results
 from experiments.services.results import PortfolioEntry
 from experiments.views.estimates import Estimate, of_effect
+from experiments.views.guard import needs
 from experiments.views.health import check_item
 from experiments.views.scorecard_page import HEADLINES
 
@@ -51,6 +52,7 @@ class Row:
 
 
 @require_GET
+@needs("read")
 def portfolio(request: HttpRequest) -> HttpResponse:
     rows = sorted((row_of(entry) for entry in results.portfolio()), key=lambda row: row.rank)
     return render(request, "portfolio.html", {"rows": rows})

@@ -5,13 +5,15 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import results, scorecards
+from experiments.services import lifecycle, results, scorecards
 from experiments.services.results import LookStatus
+from experiments.views.guard import needs, person_of
 from experiments.views.scorecard_page import page
 
 IN_WORK = ("planned", "running")
@@ -19,10 +21,12 @@ THEMES = {"light": theme.config("light"), "dark": theme.config("dark")}
 
 
 @require_GET
+@needs("read")
 def scorecard(request: HttpRequest, key: str) -> HttpResponse:
     """The newest look, or the one of ``?as_of=``; without any look, what to do."""
     looks, as_of = _looks(key), _as_of(request)
-    context: dict[str, Any] = {"key": key, "newest": looks[-1] if looks else None}
+    life = lifecycle.standing(key, person_of(request), timezone.now())
+    context: dict[str, Any] = {"key": key, "newest": looks[-1] if looks else None, "life": life}
     try:
         card = results.stored_scorecard(key, as_of=as_of)
     except results.NoLookYet as none:
@@ -33,6 +37,7 @@ def scorecard(request: HttpRequest, key: str) -> HttpResponse:
 
 
 @require_GET
+@needs("read")
 def progress(request: HttpRequest, key: str) -> HttpResponse:
     """The progress of the newest look; once it has ended, the whole page is asked for anew."""
     looks = _looks(key)
@@ -42,12 +47,14 @@ def progress(request: HttpRequest, key: str) -> HttpResponse:
 
 
 @require_GET
+@needs("read")
 def as_json(request: HttpRequest, key: str) -> HttpResponse:
     card = _stored(request, key)
     return _download(JsonResponse(scorecards.to_json(card)), card, "json")
 
 
 @require_GET
+@needs("read")
 def as_csv(request: HttpRequest, key: str) -> HttpResponse:
     card = _stored(request, key)
     return _download(HttpResponse(scorecards.to_csv(card), content_type="text/csv; charset=utf-8"), card, "csv")

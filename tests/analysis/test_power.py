@@ -11,10 +11,10 @@ import pytest
 from scipy import integrate, special
 from statsmodels.stats.power import NormalIndPower
 
-from analysis import power, windows
+from analysis import design, power, windows
 from analysis.moments import Layout, Moments
 from analysis.multiplicity import adjusted_power
-from analysis.plan import DecisionRule, Event, Metric, Plan, Window
+from analysis.plan import DecisionRule, Event, Metric, Plan, Variant, Window
 from analysis.power import Claim, Design, plan_power, plan_row
 from analysis.sample_size import (
     difference_variance,
@@ -187,7 +187,7 @@ def skewed_history(plan, units=4_000, seed=5):
 
 def test_scaling_keeps_the_mean_and_the_covariance():
     history = skewed_history(make_plan(), units=50)
-    scaled = power.scaled(history, 1234)
+    scaled = design.scaled(history, 1234)
     assert scaled.n == 1234
     assert np.allclose(scaled.mean, history.mean, rtol=ROUNDING)
     assert np.allclose(scaled.covariance, history.covariance, rtol=1e-8, atol=1e-12)
@@ -397,6 +397,35 @@ def test_reversals_are_planned_for_what_the_windows_can_find():
     assert all(one.reason is None for one in found.reversals)
 
 
+def test_what_is_to_fall_cannot_fall_by_more_than_all():
+    fall = replace(LINES, better="lower")
+    covariance = [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
+    wide = exact(500, [0.5, 0.5, 0.5], 3 * np.array(covariance))
+    plan = two_windows(metrics=(fall,))
+    found = plan_power(plan, wide, 150)
+    row = of(found, "lines", "late")
+    drift = Claim(plan, 0.025, 0.8).drift(1, 150)
+    assert drift * row.se > 1
+    assert (row.mde_lift, row.wanted_lift) == (None, 0.5)
+    assert row.reason == f"even a fall to nothing is too small to be found: that takes {100 * drift * row.se:.0f} %"
+    assert row.units_needed == pytest.approx(150 * (drift * row.se / 0.5) ** 2, rel=SOLVED)
+    assert row.weeks_needed is not None
+    assert [one.reason for one in found.reversals] == [of(found, "lines", "early").reason]
+    rise = of(plan_power(two_windows(), wide, 150), "lines", "late")
+    assert (rise.mde_lift, rise.reason) == (pytest.approx(drift * row.se), None)
+
+
+@pytest.mark.parametrize(("better", "sign"), [("higher", -1), ("lower", 1)])
+def test_of_a_negative_mean_the_win_has_the_other_sign(better, sign):
+    metric = replace(LINES, better=better)
+    plan = two_windows(metrics=(metric,))
+    covariance = [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
+    planned = {mean: plan_power(plan, exact(500, [mean] * 3, covariance), 4_000).reversals[0] for mean in (3.0, -3.0)}
+    assert np.sign([planned[-3.0].early_lift, planned[-3.0].late_lift]).tolist() == [sign, -sign]
+    # A rise and a fall of the same size are not the same on the log scale, by a few hundredths at these lifts.
+    assert planned[-3.0].power == pytest.approx(planned[3.0].power, abs=0.05)
+
+
 def test_the_correlation_of_the_legs_is_that_of_the_units():
     plan, covariance = two_windows(), [[1.0, 0.3, 0.2], [0.3, 1.0, 0.4], [0.2, 0.4, 1.0]]
     design = Design(plan, exact(500, [3, 3, 3], covariance), 4_000, 2)
@@ -448,7 +477,7 @@ def test_events_are_told_for_time_to_event_metrics():
     found = plan_power(plan, skewed_history(plan), 1_000)
     assert [(one.metric, one.hazard_ratio) for one in found.events] == [("churn", 1.1), ("churn", 1.2), ("churn", 1.5)]
     assert found.events[1].events == pytest.approx(needed_events(1.2, 0.05, 0.8, 0.2), rel=ROUNDING)
-    assert {row.metric for row in found.rows} == {"lines"}
+    assert {row.metric for row in found.rows} == {"lines", "churn"}
 
 
 # --- Dates ------------------------------------------------------------------------------------------------------------
@@ -482,3 +511,52 @@ def test_rows_are_readable_when_all_cohorts_are():
     plan = make_plan()
     for row in plan_power(plan, skewed_history(plan), 1_000).rows:
         assert row.readable_from == windows.fully_readable(plan, plan.window(row.window).end_week)
+
+
+# --- Holdouts ---------------------------------------------------------------------------------------------------------
+def held_out(fraction: float, **changes) -> Plan:
+    split = (Variant("held_out", fraction, control=True), Variant("launched", 1 - fraction))
+    return make_plan(kind="holdout", variants=split, fraction=fraction, **changes)
+
+
+def test_a_holdout_is_planned_for_other_sizes_of_the_same_units():
+    plan = held_out(0.05)
+    history = skewed_history(plan)
+    found = plan_power(plan, history, 40_000)
+    # Looks are as many as cohorts, so the same drift holds for all sizes: only the standard error changes.
+    judged = {(one.metric, one.window) for one in found.holdouts}
+    assert judged == {("lines", "early"), ("active", "late")}
+    for metric, window in judged:
+        rows = [one for one in found.holdouts if one.metric == metric]
+        assert [one.fraction for one in rows] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+        assert [one.units for one in rows] == [round(120_000 * one.fraction) for one in rows]
+        for one in rows:
+            assert one.factor == pytest.approx(holdout_factor(one.fraction), rel=ROUNDING)
+            assert one.mde_lift / rows[-1].mde_lift == pytest.approx(one.factor, rel=ONE_PART_IN_N)
+            again = of(plan_power(held_out(one.fraction), history, 40_000), metric, window)
+            assert (one.mde_lift, one.reason) == (pytest.approx(again.mde_lift, rel=ROUNDING), None)
+
+
+def test_a_holdout_of_its_own_size_stands_in_its_place_and_one_of_too_few_units_has_a_reason():
+    plan = held_out(0.03)
+    rows = [one for one in plan_power(plan, skewed_history(plan), 500).holdouts if one.metric == "active"]
+    assert [one.fraction for one in rows] == [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5]
+    assert (rows[0].mde_lift, rows[0].reason) == (None, "fewer than 30 units in a variant are planned")
+    assert rows[2].reason is None
+
+
+def test_a_holdout_without_primaries_tells_all_metrics_and_an_experiment_no_sizes():
+    plan = held_out(0.1, metrics=(replace(HEAD_SHARE, key="one"), replace(LINES, role="secondary")))
+    assert {one.metric for one in plan_power(plan, skewed_history(plan), 4_000).holdouts} == {"one", "lines"}
+    assert plan_power(make_plan(), skewed_history(make_plan()), 4_000).holdouts == ()
+
+
+def test_warnings_and_units_by_variant_are_told():
+    plan = held_out(0.05, planned_end_date=date(2024, 1, 20))
+    found = plan_power(plan, skewed_history(plan), 4_000)
+    assert found.units == {"held_out": 600, "launched": 11_400}
+    assert len(found.warnings) == 1
+    assert found.warnings[0] == found.dates.warning
+    assert plan_power(make_plan(variants=variants(None, None, None)), skewed_history(make_plan()), 40).units == {
+        "control": 40, "a": 40, "b": 40,
+    }  # fmt: skip

@@ -3,24 +3,27 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
-from analysis.results import Scorecard
+from analysis.results import Action, Scorecard
 from experiments.definitions import Definition
-from experiments.models import Experiment, Look, write_scorecard
+from experiments.models import Decision, Experiment, Look, write_scorecard
 from experiments.models.look import DONE
+from experiments.services import decisions
 from experiments.services.apply import apply
 from experiments.sources.base import SourceSpec
+from tests.people import person
 
 NOW = datetime(2018, 1, 2, 12, tzinfo=UTC)
 FOLDER = Path("/nowhere")
 
 
-def applied(card: Scorecard) -> str:
+def applied(card: Scorecard, now: datetime = NOW) -> str:
     """Apply the scorecard's plan, without any data behind it, and return its key."""
     source = SourceSpec(kind="files", folder=FOLDER, exposures="exposures.parquet", facts="facts.parquet")
-    apply([Definition(plan=card.plan, source=source, file="test.yaml", text="")], NOW)
+    apply([Definition(plan=card.plan, source=source, file="test.yaml", text="")], now)
     return card.plan.key
 
 
@@ -49,3 +52,10 @@ def new_look(key: str, as_of: date, number: int = 1) -> Look:
         fingerprint="test",
         planned_at=NOW,
     )
+
+
+def decide(key: str, action: Action, reason: str = "", by: str = "owner", **changes: Any) -> Decision:
+    """Decide on what is there now."""
+    found = decisions.situation(key, "treatment")
+    read = {"look_id": found.look_id, "revision": found.experiment.revision, **changes}
+    return decisions.decide(key, "treatment", action, reason=reason, by=person(by), now=NOW, **read)

@@ -177,10 +177,10 @@ def test_the_day_begins_in_the_time_zone_of_the_plan(define: Define) -> None:
 def test_starting_twice_or_too_early_is_refused(define: Define) -> None:
     one(define())
     with pytest.raises(CannotStart, match="started on 2024-06-01"):
-        Experiment.objects.get().start(NOW)
+        Experiment.objects.get().start(by="owner@example.com", now=NOW)
     one(define(experiment="later", start_date=FUTURE))
     with pytest.raises(CannotStart, match="starts on 2030-01-07; today is 2024-06-01"):
-        Experiment.objects.get(key="later").start(NOW)
+        Experiment.objects.get(key="later").start(by="owner@example.com", now=NOW)
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(define: Define) -> None:

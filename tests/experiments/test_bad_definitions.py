@@ -172,6 +172,42 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         decision(rollback=[{"metric": "lines", "window": "latest", "below": -0.05} for _ in range(2)]),
         ["decision.rollback[1]: stands twice (lines, latest, below -0.05)"],
     ),
+    "targeting that is code": (
+        at("targeting", value="country == 'de'"),
+        ["targeting: a rule is a mapping with `attribute`, `all`, `any` or `not` (found \"country == 'de'\")"],
+    ),
+    "an unknown operator": (
+        at("targeting", value={"all": [{"attribute": "country", "like": "d%"}]}),
+        ["targeting.all[0]: needs one of the operators equals, in,", "(found like)"],
+    ),
+    "a ramp that lets units drop out": (
+        at("phases", value=[{"week": 0, "share": 0.5}, {"week": 1, "share": 0.1}]),
+        ["phases[1].share: 0.1 is below 0.5: units would drop out"],
+    ),
+    "phases out of order": (
+        at("phases", value=[{"week": 1, "share": 0.5}, {"week": 1, "share": 1}]),
+        ["phases[1].week: 1 is not after week 1 of the phase before"],
+    ),
+    "a phase after enrollment": (
+        at("phases", value=[{"week": 2, "share": 1}]),
+        ["phases[0].week: 2 is not one of the 2 enrollment weeks from 0"],
+    ),
+    "a salt with a colon": (at("salt", value="a:b"), ["salt:", "a-z, 0-9", "found 'a:b'"]),
+    "an event that is weighed": (
+        at(
+            "metrics",
+            0,
+            value={
+                "key": "churn",
+                "kind": "event",
+                "event": {"type": "occurrence", "column": "lines"},
+                "better": "lower",
+                "role": "primary",
+                "weight": 0.5,
+            },
+        ),
+        ["metrics[0].weight: is not used: `churn` is a time to event, which has no lift to weigh"],
+    ),
     "another version": (at("version", value=2), ["version:", "1", "found 2"]),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any
 
 import pytest
@@ -92,3 +93,12 @@ def test_missing_migrations_are_applied_one_process_at_a_time(monkeypatch: pytes
     monkeypatch.setattr(base, "call_command", lambda name, **_: calls.append(name))
     ensure_tables(migrate=True)
     assert calls == ["migrate"]
+
+
+def test_a_user_without_a_name_is_a_number_in_the_audit_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    assert base.command_line().startswith("command line (")
+    monkeypatch.setattr(base.getpass, "getuser", nameless)
+    assert base.command_line() == f"command line ({os.getuid()})"

@@ -1,21 +1,26 @@
 """The demo: what it says, in which order, and that nothing of it outlives it. CI runs the real one besides."""
 
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from django.test import Client
+from pytest_django import Settings
 
 from experiments.examples import build as examples
 from experiments.management.commands import demo
+from experiments.models import Person
 from experiments.processes import ProcessProblem
 from experiments.services.refresh import PlannedLook
 from experiments.services.results import LookStatus
 from tests.experiments import cards
 from tests.experiments.commands import run
 from tests.experiments.small_data import SmallData
+from tests.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,11 +29,12 @@ class QuietChildren:
     """Stands for the children of the demo; remembers what was started and whether all of it was ended."""
 
     started: list[str]
+    variables: dict[str, str]
     ended: bool
     problem: ProcessProblem | None
 
     def __init__(self) -> None:
-        type(self).started, type(self).ended = [], False
+        type(self).started, type(self).variables, type(self).ended = [], {}, False
 
     def __enter__(self) -> Self:
         return self
@@ -36,8 +42,11 @@ class QuietChildren:
     def __exit__(self, *what: object) -> None:
         type(self).ended = True
 
-    def start(self, name: str, command: list[str], log: Path | None = None) -> None:
+    def start(
+        self, name: str, command: list[str], log: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.started.append(name)
+        self.variables.update(variables or {})
 
     def check(self) -> None:
         if self.problem:
@@ -117,6 +126,37 @@ def test_serving_starts_the_pages_and_waits(stage: Callable[..., type[QuietChild
     assert children.started == ["worker", "web server", "waited"]
     assert children.ended
     assert f"http://127.0.0.1:{port}/ (Ctrl-C ends)" in done.err
+
+
+def test_the_demo_prints_accounts_that_are_good_in_its_own_run_alone(
+    stage: Callable[..., type[QuietChildren]], settings: Settings
+) -> None:
+    children = stage()
+    first = run("demo", "--port", free_port())
+    passwords = dict(re.findall(r"^  (\w+@example\.com) +(\S+) ", first.err, re.MULTILINE))
+    assert list(passwords) == [f"{name}@example.com" for name in ("owner", "editor", "viewer", "outsider")]
+    assert len(set(passwords.values())) == 4
+    credentials = {"login": "owner@example.com", "password": passwords["owner@example.com"]}
+    assert "not correct" in Client().post("/login/", credentials).content.decode()
+    settings.HOLDFAST_DEMO_RUN = children.variables["HOLDFAST_DEMO_RUN"]
+    browser = Client()
+    assert browser.post("/login/", credentials).status_code == 302
+    assert browser.get("/").status_code == 200
+    settings.HOLDFAST_DEMO_RUN = None  # the same database, served by `manage.py up`
+    assert browser.get("/").status_code == 302
+    stage()
+    assert run("demo", "--port", free_port()).code == 0  # the next demo has new passwords and another name
+    settings.HOLDFAST_DEMO_RUN = children.variables["HOLDFAST_DEMO_RUN"]
+    assert "not correct" in Client().post("/login/", credentials).content.decode()
+
+
+def test_the_demo_takes_nobodys_account(stage: Callable[..., type[QuietChildren]]) -> None:
+    stage()
+    person("owner")
+    done = run("demo", "--port", free_port())
+    assert done.code == 1
+    assert "owner@example.com is the account of a person here" in done.err
+    assert not Person.objects.filter(demo_run__isnull=False).exists()
 
 
 def test_a_taken_port_is_said_before_anything_is_done(stage: Callable[..., type[QuietChildren]]) -> None:

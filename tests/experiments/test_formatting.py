@@ -29,6 +29,10 @@ def test_percentages_have_a_sign_and_at_most_three_significant_digits(fraction: 
     assert formatting.percent(fraction) == text
 
 
+def test_points_are_percentages_without_the_sign_of_one() -> None:
+    assert [formatting.points(value) for value in (0.03, -0.105, None)] == ["+3.0", "−10.5", "—"]
+
+
 def test_a_percentage_can_go_without_its_plus() -> None:
     assert formatting.percent(0.5, signed=False) == "50.0 %"
     assert formatting.percent(-0.5, signed=False) == "−50.0 %"
@@ -95,6 +99,18 @@ def test_p_values_end_at_one_in_a_thousand(p: float | None, text: str) -> None:
 
 def test_a_p_value_just_below_five_percent_does_not_read_as_five_percent() -> None:
     assert formatting.p_value(0.04998) == "p = 0.04998"
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.8, "80 %"), (0.9333, "93.3 %"), (0.99949, "99.9 %"), (0.9995, "> 99.9 %"), (1.0, "100 %"),
+        (0.0124, "1.24 %"), (0.0042, "0.4 %"), (0.0006, "0.1 %"), (0.0004, "< 0.1 %"), (0.0, "0.0 %"),
+        (None, "—"), (float("nan"), "—"),
+    ],
+)  # fmt: skip
+def test_a_chance_that_is_not_sure_does_not_read_as_sure(probability: float | None, text: str) -> None:
+    assert formatting.chance(probability) == text
 
 
 def test_counts_are_grouped_in_threes() -> None:

@@ -1,9 +1,5 @@
 """A real worker is killed with kill -9 at ten points of a look; another one completes it, and the rows are the same."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,9 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from celery import Celery
 from django.conf import settings
-from django.db import connection, models
+from django.db import models
 
 from experiments import queue
 from experiments.definitions import load
@@ -34,11 +29,11 @@ from experiments.models import (
     TallyRow,
     TrajectoryRow,
 )
-from experiments.processes import CHECKOUT, worker_command
 from experiments.services.apply import apply
 from experiments.services.refresh import plan_look
 from tests.experiments.commands import run
 from tests.experiments.looks import NOW
+from tests.experiments.nursery import Nursery, own_home
 from tests.experiments.small_data import SmallData
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,113 +76,14 @@ POINTS: dict[str, tuple[Callable[[Seen], bool], float]] = {
 }
 
 
-#: Starting Python and importing everything takes longer than a look, so one process does it, and is forked: each child
-#: is a whole Celery worker with a pool, in a process group of its own. The parent never touches database or queue.
-NURSERY = """
-import ctypes, os, signal, sys
-from experiments.celery import app
-import django
-django.setup()
-import experiments.tasks
-for line in sys.stdin:
-    verb, *rest = line.split()
-    if verb == "await":
-        os.waitpid(int(rest[0]), 0)
-        print("ended", flush=True)
-        continue
-    child = os.fork()
-    if not child:
-        os.setsid()
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent, however that ends
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(2, 1)
-        app.worker_main(rest)
-        os._exit(0)
-    print(child, flush=True)
-"""
-
-
-class Nursery:
-    """Starts workers on the test's database and a queue of their own."""
-
-    def __init__(self, home: Path) -> None:
-        database = connection.settings_dict
-        names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
-        address = " ".join(f"{key}='{database[name]}'" for key, name in names.items() if database[name])
-        self.log = home / "worker.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", NURSERY],
-                cwd=CHECKOUT,
-                env={
-                    **os.environ,
-                    "DJANGO_SETTINGS_MODULE": "experiments.settings",
-                    "DATABASE_URL": address,
-                    "HOLDFAST_HOME": str(home),
-                    "HOLDFAST_LEASE_SECONDS": str(LEASE_SECONDS),
-                    "CELERY_BROKER_URL": "",
-                    "OMP_NUM_THREADS": "1",
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self.alive: set[int] = set()
-
-    def worker(self) -> int:
-        """Start a worker and return its process id."""
-        command = worker_command(2)
-        pid = int(self._ask("start", *command[command.index("worker") :]))
-        self.alive.add(pid)
-        return pid
-
-    def kill(self, worker: int) -> None:
-        """kill -9 for a worker and its children, as if the machine had gone out."""
-        os.killpg(worker, signal.SIGKILL)
-        self._wait_for(worker)
-
-    def finish(self, worker: int) -> None:
-        """Let a worker end the work in hand, and stop."""
-        os.kill(worker, signal.SIGTERM)
-        self._wait_for(worker)
-
-    def close(self) -> None:
-        for worker in list(self.alive):
-            self.kill(worker)
-        self.process.communicate()
-
-    def _wait_for(self, worker: int) -> None:
-        assert self._ask("await", str(worker)) == "ended"
-        self.alive.remove(worker)
-
-    def _ask(self, *words: str) -> str:
-        assert self.process.stdin
-        assert self.process.stdout
-        print(*words, file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline().strip()
-        assert answer, self.log.read_text()
-        return answer
-
-
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with a queue of its own, to which this process sends too."""
-    folder = tmp_path / "home"
-    options: dict[str, Any] = {**settings.CELERY_BROKER_TRANSPORT_OPTIONS}
-    for key, value in options.items():
-        if "folder" in key:
-            options[key] = str(folder / "queue" / Path(value).name)
-            Path(options[key]).mkdir(parents=True, exist_ok=True)
-    app = Celery("sender", broker=settings.CELERY_BROKER_URL)
-    app.conf.update(broker_transport_options=options, task_default_queue=settings.CELERY_TASK_DEFAULT_QUEUE)
-    monkeypatch.setattr(queue, "app", app)
-    return folder
+    return own_home(tmp_path / "home", monkeypatch)
 
 
 @pytest.fixture
 def nursery(home: Path) -> Iterator[Nursery]:
-    opened = Nursery(home)
+    opened = Nursery(home, lease_seconds=LEASE_SECONDS)
     yield opened
     opened.close()
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import StateApps
 
+from tests.append_only import allow_truncate
 from tests.experiments import cards
 from tests.experiments.stored import stored
 
@@ -24,10 +25,11 @@ def migrate(name: str) -> StateApps:
 
 @pytest.fixture
 def newest() -> Iterator[str]:
-    """The name of the newest migration, to which the database goes back afterwards."""
-    name = MigrationExecutor(connection).loader.graph.leaf_nodes(APP)[0][1]
-    yield name
-    migrate(name)
+    """The name of the newest migration; afterwards the database goes back to it, and other apps to theirs."""
+    loader = MigrationExecutor(connection).loader
+    yield loader.graph.leaf_nodes(APP)[0][1]
+    MigrationExecutor(connection).migrate(loader.graph.leaf_nodes())
+    allow_truncate()
 
 
 def test_looks_without_claims_make_way_for_new_ones(newest: str) -> None:

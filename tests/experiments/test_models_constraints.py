@@ -18,6 +18,7 @@ from experiments.models import (
     CheckRow,
     ConflictRow,
     CurrentTriangle,
+    Decision,
     DepartureRow,
     EffectRow,
     EventCell,
@@ -47,8 +48,9 @@ from experiments.models import (
 )
 from experiments.models.scorecard import TABLES
 from experiments.services.apply import apply
-from tests.experiments import survival_rows
+from tests.experiments import broken_lives, survival_rows
 from tests.experiments.looks import NOW, definition
+from tests.people import person
 
 DAY = date(2024, 2, 26)
 SHA = "0123456789abcdef" * 4
@@ -225,6 +227,7 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("check_state_is_known", CheckRow, {"state": "perhaps"}),
     ("check_p_is_a_share", CheckRow, {"p_value": 2.0}),
     *survival_rows.REFUSED,
+    *broken_lives.REFUSED,
 ]
 
 #: Rules of uniqueness, tried with a copy of a valid row that differs in these columns only.
@@ -256,6 +259,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("recommendation_is_unique", RecommendationRow, {"position": 99}),
     ("check_is_unique", CheckRow, {"position": 99}),
     *survival_rows.TWICE,
+    *broken_lives.TWICE,
 ]
 
 pytestmark = pytest.mark.django_db
@@ -289,6 +293,10 @@ def everything(tmp_path: Path) -> Experiment:
     EventCell.objects.create(
         triangle=head, type="inactivity", column="lines", gap_weeks=4, variant="control", cohort=0, counts={}
     )
+    Decision.objects.create(
+        experiment=experiment, revision=1, variant="treatment", action="roll_back", recommended="roll_back",
+        by=person("owner"), decided_at=NOW, look=look, document={"version": 1},
+    )  # fmt: skip
     return experiment
 
 
@@ -356,6 +364,30 @@ def test_the_database_refuses_a_second_row_for_the_same_thing(
     refused(constraint, lambda: row.save(force_insert=True))
 
 
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(
+    ("constraint", "model", "values"),
+    broken_lives.REFUSED_NEW,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_database_refuses_a_new_row_that_breaks_its_rules(
+    constraint: str, model: type[models.Model], values: dict[str, Any]
+) -> None:
+    row = model._default_manager.order_by("pk").last()
+    assert row is not None
+    row.pk = None
+    if isinstance(row, Decision):
+        row.revision = 99
+    for name, value in values.items():
+        setattr(row, name, value)
+    refused(constraint, lambda: row.save(force_insert=True))
+
+
+@pytest.mark.parametrize("values", broken_lives.PROPER, ids=str)
+def test_lives_that_are_not_spoiled_are_taken(everything: Experiment, values: dict[str, Any]) -> None:
+    assert Experiment.objects.filter(pk=everything.pk).update(**values) == 1
+
+
 @pytest.mark.parametrize("model", [Source, Experiment])
 @pytest.mark.usefixtures("everything")
 def test_a_key_is_given_once(model: type[models.Model]) -> None:
@@ -390,7 +422,7 @@ def test_a_plan_that_is_not_frozen_can_be_changed_and_deleted(everything: Experi
 
 def test_every_rule_of_the_database_has_been_broken_above() -> None:
     rules = {rule.name for model in apps.get_app_config("experiments").get_models() for rule in model._meta.constraints}
-    assert rules == {name for name, _, _ in (*REFUSED, *TWICE)}
+    assert rules == {name for name, _, _ in (*REFUSED, *broken_lives.REFUSED_NEW, *TWICE)}
 
 
 def test_every_field_of_a_result_has_a_column_of_its_type() -> None:

@@ -121,3 +121,11 @@ def test_waiting_for_a_server_that_never_answers_ends() -> None:
         children.start("one", SLEEP)
         with pytest.raises(ProcessProblem, match=f"did not answer on 127.0.0.1:{port}"):
             wait_until_listening(children, "127.0.0.1", port, seconds=0.3)
+
+
+def test_variables_are_one_childs_own(tmp_path: Path) -> None:
+    show = [sys.executable, "-c", "import os; print(os.environ.get('HOLDFAST_DEMO_RUN'))"]
+    with Children() as children:
+        for name, variables in (("one", {"HOLDFAST_DEMO_RUN": "a run"}), ("other", None)):
+            children.start(name, show, log=tmp_path / name, variables=variables).process.wait()
+    assert [(tmp_path / name).read_text() for name in ("one", "other")] == ["a run\n", "None\n"]

@@ -73,6 +73,36 @@ def test_cookies_are_secure_for_other_hosts(tmp_path: Path) -> None:
     assert set(read(tmp_path, *names).values()) == {False}
 
 
+def test_cookies_of_other_hosts_are_bound_to_this_one(tmp_path: Path) -> None:
+    names = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME")
+    open_to_others = {"HOLDFAST_ALLOWED_HOSTS": "holdfast.example.com", "HOLDFAST_SECRET_KEY": "given"}
+    assert all(name.startswith("__Host-") for name in read(tmp_path, *names, **open_to_others).values())
+    assert not any(name.startswith("__Host-") for name in read(tmp_path, *names).values())
+
+
+def test_no_run_of_the_demo_is_served_unless_it_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, "HOLDFAST_DEMO_RUN")["HOLDFAST_DEMO_RUN"] is None
+    assert read(tmp_path, "HOLDFAST_DEMO_RUN", HOLDFAST_DEMO_RUN="")["HOLDFAST_DEMO_RUN"] is None
+    assert read(tmp_path, "HOLDFAST_DEMO_RUN", HOLDFAST_DEMO_RUN="a run")["HOLDFAST_DEMO_RUN"] == "a run"
+
+
+def test_e_mail_is_sent_once_a_server_is_named_and_encrypted_unless_told_otherwise(tmp_path: Path) -> None:
+    names = ("HOLDFAST_EMAIL", "EMAIL_PORT", "EMAIL_USE_TLS", "EMAIL_USE_SSL")
+    assert read(tmp_path, *names)["HOLDFAST_EMAIL"] is False
+    named = {"HOLDFAST_EMAIL_HOST": "mail.example.com"}
+    assert list(read(tmp_path, *names, **named).values()) == [True, 587, True, False]
+    assert list(read(tmp_path, *names, **named, HOLDFAST_EMAIL_PORT="465").values()) == [True, 465, False, True]
+    assert list(read(tmp_path, *names, **named, HOLDFAST_EMAIL_PLAIN="1").values()) == [True, 587, False, False]
+
+
+def test_beat_keeps_its_memory_in_the_home_folder_and_asks_every_few_minutes(tmp_path: Path) -> None:
+    values = read(tmp_path, "CELERY_BEAT_SCHEDULE_FILENAME", "CELERY_BEAT_SCHEDULE", HOLDFAST_SCHEDULE_SECONDS="60")
+    assert values["CELERY_BEAT_SCHEDULE_FILENAME"].startswith(str(tmp_path))
+    asked = values["CELERY_BEAT_SCHEDULE"]["take what is due"]
+    assert (asked["task"], asked["schedule"]) == ("experiments.tasks.take_due_looks", 60)
+    assert asked["options"]["expires"] == 60
+
+
 def test_without_variables_the_database_is_holdfasts_own(tmp_path: Path) -> None:
     values = read(tmp_path, "DATABASES", "HOLDFAST_EMBEDDED")
     assert values["HOLDFAST_EMBEDDED"] is True
@@ -107,7 +137,14 @@ def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("HOLDFAST_DEBUG", "yes"), ("HOLDFAST_LEASE_SECONDS", "0"), ("HOLDFAST_LEASE_SECONDS", "half a minute")],
+    [
+        ("HOLDFAST_DEBUG", "yes"),
+        ("HOLDFAST_LEASE_SECONDS", "0"),
+        ("HOLDFAST_LEASE_SECONDS", "half a minute"),
+        ("HOLDFAST_SCHEDULE_SECONDS", "0"),
+        ("HOLDFAST_EMAIL_PORT", "smtp"),
+        ("HOLDFAST_EMAIL_PLAIN", "true"),
+    ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, variable: str, value: str) -> None:
     message = refusal(tmp_path, **{variable: value})

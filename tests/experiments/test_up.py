@@ -80,7 +80,8 @@ def test_up_serves_pages_and_ends_calmly_with_all_it_started(home: Path, number:
 
     assert up.returncode == 0, errors
     assert output == ""
-    assert f"http://127.0.0.1:{port}/" in errors
+    assert f"Web, worker and schedule are up: http://127.0.0.1:{port}/" in errors
+    assert "Nobody has an account yet. Make one with: manage.py person EMAIL --role admin" in errors
     assert errors.endswith("Stopped.\n")
     assert "Traceback" not in errors
     assert embedded.stop(home) is False  # the server went with its last user

@@ -1,12 +1,14 @@
 """Debian's Chromium, driven by Playwright, with an account of everything on a page that should not be there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.people import session_cookie
 
 ARGUMENTS = [
     "--headless",
@@ -25,6 +27,8 @@ document.addEventListener("securitypolicyviolation",
   (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
 """
 Scheme = Literal["light", "dark"]
+#: A cookie as a browser is given it: name, value, url.
+Cookie = dict[str, str]
 
 
 @dataclass
@@ -65,12 +69,26 @@ def chromium(path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, width: int, scheme: Scheme = "light") -> Iterator[tuple[Page, Account]]:
-    """A page as somebody with this screen and this preference sees it, its charts drawn."""
+def opened(
+    browser: Browser,
+    address: str,
+    width: int,
+    scheme: Scheme = "light",
+    who: str = "viewer",
+    cookies: Sequence[Cookie] = (),
+) -> Iterator[tuple[Page, Account]]:
+    """A page as somebody with this screen and this preference sees it, its charts drawn.
+
+    ``who`` of the cast of ``tests.people`` is signed in; nobody if it is empty, or whom ``cookies`` speak for.
+    """
     parts = urlsplit(address)
     account = Account(f"{parts.scheme}://{parts.netloc}")
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
+        if who:
+            name, value = session_cookie(who)
+            context.add_cookies([{"name": name, "value": value, "url": account.origin}])
+        context.add_cookies(cookies)
         page = context.new_page()
         page.add_init_script(WATCH_POLICY)
         account.watch(page)
@@ -81,3 +99,8 @@ def opened(browser: Browser, address: str, width: int, scheme: Scheme = "light")
         yield page, account
     finally:
         context.close()
+
+
+def overflow(page: Page) -> int:
+    """Pixels by which the page is wider than the screen."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

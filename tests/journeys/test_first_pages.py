@@ -1,17 +1,15 @@
 """The first pages in a real browser, over real rows: a PM opens the portfolio and reads a scorecard."""
 
-import os
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from experiments.models.look import DONE
 from tests.experiments import cards
 from tests.experiments.stored import NOW, new_look, renamed, stored
-from tests.journeys.browser import DESKTOP, PHONE, Scheme, chromium, opened
+from tests.journeys.browser import DESKTOP, PHONE, Scheme, opened, overflow
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -24,27 +22,12 @@ WEEKS_DRAWN = """() => [...document.querySelectorAll('.mark-line path')].map(
     (path) => path.getAttribute('d').split(/[ML]/).length - 1)"""
 
 
-@pytest.fixture(scope="module")
-def browser(requires: Callable[[str], str]) -> Iterator[Browser]:
-    path = requires("chromium")
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright keeps an event loop in the thread of the tests
-    with chromium(path) as launched:
-        yield launched
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
 @pytest.fixture
 def site(live_server: LiveServer) -> str:
     stored(cards.honeymoon())
     stored(renamed(cards.placebo(), "placebo", "Placebo"))
     stored(renamed(cards.not_yet(), "fresh", "Just started"))
     return str(live_server.url)
-
-
-def overflow(page: Page) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 @SIZES
@@ -112,7 +95,7 @@ def test_the_theme_is_the_readers_choice_and_stays(site: str, browser: Browser) 
 def test_the_keyboard_reaches_everything(site: str, browser: Browser) -> None:
     with opened(browser, f"{site}/experiments/honeymoon/", DESKTOP) as (page, _):
         reached = []
-        for _step in range(14):
+        for _step in range(20):
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.value"))
         for name in ("Skip to content", "CSV", "JSON", "Show the numbers", "weekly"):

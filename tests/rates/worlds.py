@@ -11,9 +11,11 @@ from functools import cache
 
 import numpy as np
 
-from analysis import windows
+from analysis import claims, windows
+from analysis.effects import effect_of, means_of
 from analysis.moments import Moments
-from analysis.plan import Plan
+from analysis.plan import Metric, Plan, Window
+from analysis.results import EffectRow
 from analysis.simulation import NOTHING, Injection
 from analysis.simulation_moments import CohortMoments, cohort_moments, draw_moment_worlds, treated_moments
 from analysis.triangle import Cell, FactCount, FactWeek, Tally, Triangle
@@ -81,8 +83,14 @@ def worlds(
     injection: Injection, keys: tuple[str, ...], count: int, seed: int, units: int = UNITS
 ) -> Iterator[Triangle]:
     """Yield the triangles of ``count`` drawn experiments, everything mature."""
-    used, columns = plan(*keys), COLUMNS[keys]
-    control, treatment = control_moments(columns), moments_of(injection, columns)
+    columns = COLUMNS[keys]
+    yield from drawn(plan(*keys), control_moments(columns), moments_of(injection, columns), count, seed, units)
+
+
+def drawn(
+    used: Plan, control: CohortMoments, treatment: CohortMoments, count: int, seed: int, units: int
+) -> Iterator[Triangle]:
+    """Yield the triangles of ``count`` experiments with these true moments, everything mature."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, BATCH):
         batch = draw_moment_worlds(rng, control, treatment, units, min(BATCH, count - start))
@@ -97,6 +105,20 @@ def worlds(
                 for cohort in range(used.enrollment_weeks)
             }
             yield triangle(used, cells)
+
+
+def looks_at(triangle: Triangle, whole: Plan, metric: Metric, window: Window) -> Iterator[EffectRow]:
+    """Yield the row of a window at each of its looks: as one cohort after the other matures."""
+    own = triangle.of_metric(metric)
+    for number in range(1, whole.enrollment_weeks + 1):
+        cohorts = tuple(range(number))
+        means = means_of(own, metric, "treatment", [window], cohorts)
+        assert means is not None
+        row = EffectRow(
+            **vars(effect_of(means)), metric=metric.key, role=metric.role, term=metric.term, variant="treatment",
+            window=window.name, start_week=window.start_week, end_week=window.end_week, readable_from=own.as_of,
+        )  # fmt: skip
+        yield claims.claimed(row, means, claims.looks(own, "treatment", cohorts), whole, metric, window)
 
 
 def triangle(of: Plan, cells: dict[Cell, Moments]) -> Triangle:

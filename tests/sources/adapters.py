@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from experiments.sources.base import Source, SourceSpec
-from experiments.sources.registry import open_source
+from experiments.sources.base import HistorySource, Source, SourceSpec
+from experiments.sources.registry import open_history, open_source
 from tests.sources import worlds
 from tests.sources.worlds import World
 
@@ -26,6 +26,16 @@ class Adapter:
 
     def open(self, world: World, folder: Path, today: date = worlds.TODAY) -> Source:
         return open_source(self.load(world, folder), today)
+
+    def open_history(self, world: World, folder: Path, today: date = worlds.TODAY) -> HistorySource:
+        """Open the facts alone: the exposures are not there, in files they are removed."""
+        spec = self.load(world, folder)
+        for file in folder.glob("exposures-*"):
+            file.unlink()
+        return open_history(spec, today)
+
+    def reopen_history(self, spec: SourceSpec, today: date = worlds.TODAY) -> HistorySource:
+        return open_history(spec, today)
 
     def reopen(self, spec: SourceSpec, today: date = worlds.TODAY) -> Source:
         """Open what was loaded before."""

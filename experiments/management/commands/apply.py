@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from experiments import definitions
 from experiments.definitions import Definition, DefinitionProblem
-from experiments.management.base import HoldfastCommand
+from experiments.management.base import HoldfastCommand, command_line
 from experiments.services.apply import Applied, CannotApply, Change, apply
 
 
@@ -31,7 +31,7 @@ class Command(HoldfastCommand):
     def handle(self, *args: Any, paths: list[Path], dry_run: bool, amend: str | None, **options: Any) -> None:
         loaded = _load([file for path in paths for file in _files(path)])
         try:
-            applied = apply(loaded, timezone.now(), amend=amend, dry_run=dry_run)
+            applied = apply(loaded, timezone.now(), amend=amend, dry_run=dry_run, by=command_line())
         except CannotApply as problem:
             raise CommandError(str(problem)) from problem
         for one in applied:

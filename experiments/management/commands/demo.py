@@ -1,3 +1,4 @@
+import secrets
 import sys
 import time
 from argparse import ArgumentParser
@@ -25,6 +26,7 @@ from experiments.processes import (
 from experiments.queue import QueueProblem
 from experiments.services.apply import CannotApply, apply
 from experiments.services.cells import wake
+from experiments.services.people import CannotChangePerson, demo_cast
 from experiments.services.refresh import CannotRefresh, PlannedLook, plan_look
 from experiments.services.results import LookStatus, status_of, stored_scorecard
 from experiments.tables import DEFAULT_WIDTH
@@ -42,7 +44,8 @@ AMENDED = "the example changed with a new version of Holdfast"
 class Command(HoldfastCommand):
     help = (
         "Show Holdfast on its examples: build their data, apply them, run their looks in a real Celery worker, print "
-        "the scorecards, and serve the pages until Ctrl-C. Safe to run again and to interrupt."
+        "the scorecards, and serve the pages until Ctrl-C. Prints the passwords of four accounts (an owner, an editor, "
+        "a viewer and an outsider) that are good for this run alone. Safe to run again and to interrupt."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -63,7 +66,7 @@ class Command(HoldfastCommand):
                 self.stdout.flush()
                 if not no_serve:
                     self._serve(children, port)
-        except (ProcessProblem, QueueProblem, CannotApply, CannotRefresh) as problem:
+        except (ProcessProblem, QueueProblem, CannotApply, CannotRefresh, CannotChangePerson) as problem:
             raise CommandError(str(problem)) from problem
 
     def _say(self, text: str) -> None:
@@ -115,8 +118,16 @@ class Command(HoldfastCommand):
                 time.sleep(POLL_SECONDS)
 
     def _serve(self, children: Children, port: int) -> None:
-        children.start("web server", web_command(HOST, port), log=self._log("web"))
+        """Serve the pages to the demo's own accounts: whoever serves this database otherwise does not know the run."""
+        run = secrets.token_urlsafe(16)
+        accounts = demo_cast(run, timezone.now())
+        children.start(
+            "web server", web_command(HOST, port), log=self._log("web"), variables={"HOLDFAST_DEMO_RUN": run}
+        )
         wait_until_listening(children, HOST, port)
-        self._say(f"The pages are at http://{HOST}:{port}/ (Ctrl-C ends)")
+        self._say(f"The pages are at http://{HOST}:{port}/ (Ctrl-C ends). Sign in as:")
+        for account in accounts:
+            self._say(f"  {account.email:<22} {account.password}   {account.role or 'no role: sees nothing'}")
+        self._say("These passwords are good until the demo ends, and nowhere else.")
         children.wait()
         self._say("Stopped.")

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from experiments.management.base import HoldfastCommand
+from experiments.management.base import HoldfastCommand, command_line
 from experiments.management.output import iso_date
 from experiments.management.waiting import wait_for
 from experiments.queue import QueueProblem
@@ -31,7 +31,7 @@ class Command(HoldfastCommand):
 
     def handle(self, *args: Any, key: str, as_of: date | None, wait: bool, **options: Any) -> None:
         try:
-            look = plan_look(key, as_of, timezone.now())
+            look = plan_look(key, as_of, timezone.now(), by=command_line())
             if wait and look.outcome != "done":
                 self._wait(look)
         except (NoSuchExperiment, CannotRefresh) as problem:

@@ -171,7 +171,7 @@ def test_the_first_refresh_of_an_experiment_whose_day_has_come_freezes_its_plan(
     assert Plan.objects.get().frozen_at is None
     taken(box, "small")
     assert Plan.objects.get().frozen_at == NOW
-    assert Experiment.objects.get().state == "running"
+    assert Experiment.objects.get().state == "enrollment_closed"  # two weeks long, and it is June
 
 
 def test_on_the_first_day_nothing_is_mature_and_that_is_no_error(key: str, data: SmallData, box: Mailbox) -> None:

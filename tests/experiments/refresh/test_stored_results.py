@@ -98,7 +98,7 @@ def test_the_portfolio_has_the_rows_that_decide_of_the_newest_finished_look(
     taken(box, key, small_data.START + timedelta(days=28))
     card = results.stored_scorecard(key)
     (entry,) = results.portfolio()
-    assert (entry.key, entry.state, entry.owner, entry.as_of) == (key, "running", "owner@example.com", AS_OF)
+    assert (entry.key, entry.state, entry.owner, entry.as_of) == (key, "enrollment closed", "owner@example.com", AS_OF)
     assert [(row.metric, row.window) for row in entry.effects] == [
         ("lines", "early"),
         ("active", "late"),

@@ -1,0 +1,73 @@
+"""Forms: what people may type, checked before a service is asked. A wrong value is named, with what is allowed."""
+
+from typing import Any, get_args
+
+from django import forms
+
+from analysis.results import Action
+from experiments.models import Person
+from experiments.models.person import ROLES
+
+LONGEST_REASON = 2000
+
+ACTION_WORDS: dict[Action, tuple[str, str]] = {
+    "launch": ("Launch", "Everybody gets the treatment."),
+    "launch_with_holdback": ("Launch with holdback", "Everybody but a small control group, which is read on."),
+    "keep_running": ("Keep running", "Nothing changes; the next look decides."),
+    "stop": ("Stop", "It ends, and the treatment is not launched."),
+    "roll_back": ("Roll back", "Everybody goes back to control."),
+}
+
+NO_ROLE = "none"
+ROLE_CHOICES = [*((role, role) for role in ROLES), (NO_ROLE, "no role")]
+
+
+class DecideForm(forms.Form):
+    """A decision on one treatment. ``recommended`` needs no reason."""
+
+    action = forms.ChoiceField(
+        choices=[(action, ACTION_WORDS[action][0]) for action in get_args(Action)],
+        error_messages={"required": "Choose what is decided."},
+    )
+    reason = forms.CharField(required=False, max_length=LONGEST_REASON, strip=True)
+    confirmed = forms.BooleanField(error_messages={"required": "Confirm that you have read the evidence."})
+    look = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, recommended: Action | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.recommended = recommended
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        action = values.get("action")
+        if action and action != self.recommended and not values.get("reason") and "reason" not in self.errors:
+            self.add_error("reason", "This is not what is recommended: say why.")
+        return values
+
+
+class VerbForm(forms.Form):
+    """The confirmation of a change of state, with the revision that was looked at."""
+
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(choices=ROLE_CHOICES)
+
+
+class ActiveForm(forms.Form):
+    active = forms.TypedChoiceField(choices=[("yes", "enabled"), ("no", "disabled")], coerce=lambda text: text == "yes")
+
+
+class OwnerForm(forms.Form):
+    """Assign somebody to an experiment, or take it back."""
+
+    person = forms.ModelChoiceField(queryset=Person.objects.none())
+    assigned = forms.TypedChoiceField(choices=[("yes", "assign"), ("no", "remove")], coerce=lambda text: text == "yes")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["person"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = Person.objects.filter(is_active=True, demo_run__isnull=True, role__in=("owner", "admin"))

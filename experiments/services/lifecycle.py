@@ -1,0 +1,63 @@
+"""What people do with an experiment's state: give to review, take back, start, put away."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from experiments.models import CannotChange, Decision, Experiment, Person
+from experiments.models.states import Verb
+from experiments.services import access
+from experiments.services.access import Action
+from experiments.services.results import find_experiment
+
+#: What each verb takes, and the method that does it. Deciding is more than a change of state: see ``decisions``.
+ACTIONS: Mapping[Verb, Action] = {
+    "submit": "edit", "withdraw": "edit", "start": "decide", "decide": "decide", "archive": "decide",
+}  # fmt: skip
+METHODS: Mapping[Verb, Callable[..., None]] = {
+    "submit": Experiment.submit,
+    "withdraw": Experiment.withdraw,
+    "start": Experiment.start,
+    "archive": Experiment.archive,
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an experiment stands, for its scorecard: its state in words, who decided what, and whether one may decide."""
+
+    state: str
+    can_decide: bool
+    decided: Mapping[str, Decision]
+
+
+def standing(key: str, person: Person, now: datetime) -> Standing:
+    """Return how an experiment stands, as one person sees it. Raises NoSuchExperiment."""
+    experiment = find_experiment(key)
+    return Standing(experiment.standing, "decide" in offers(experiment, person, now), experiment.last_decisions())
+
+
+def change(key: str, verb: Verb, *, by: Person, now: datetime, revision: int | None = None) -> Experiment:
+    """Do a verb. ``revision`` is the one that was looked at: if it is not the newest, nothing is done.
+
+    Raises NoSuchExperiment, NotAllowed, CannotChange.
+    """
+    experiment = find_experiment(key)
+    access.require(by, ACTIONS[verb], experiment)
+    check_revision(experiment, revision)
+    METHODS[verb](experiment, by=by.email, now=now)
+    return experiment
+
+
+def offers(experiment: Experiment, person: Person, now: datetime) -> tuple[Verb, ...]:
+    """Return what a person can do with an experiment now."""
+    possible = experiment.offers(now)
+    return tuple(verb for verb in possible if access.refusal(person, ACTIONS[verb], experiment) is None)
+
+
+def check_revision(experiment: Experiment, revision: int | None) -> None:
+    """Raise CannotChange if the experiment is no longer as it was when somebody looked at it."""
+    if revision is not None and revision != experiment.revision:
+        raise CannotChange(
+            f"{experiment.key} was changed since this page was opened: it is {experiment.standing} now. Read it again"
+        )
