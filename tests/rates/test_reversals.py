@@ -182,13 +182,15 @@ def test_whole_experiments_without_a_late_loss_are_seldom_warned_at_any_look(nam
 
 @pytest.mark.slow
 def test_half_of_the_honeymoons_hazard_is_seen_too() -> None:
+    """-1.8 % over the late window, three standard errors: read once, that is found in .78 at one-sided .0125. Read week
+    by week it is -3.6 % in the end, and found in .9."""
     half = Injection(multiplier=HONEY.multiplier, hazard=(0.0,) * 4 + (0.003,), head_conversion=HONEY.head_conversion)
-    rows = found(half, 1_000, seed=74)
+    rows = found(half, WARNED, seed=74)
     confirmed = np.array([look_of(row.first_seen if row.state == "confirmed" else None) for row in rows])
     shares = ", ".join(f"{look}: {np.mean(confirmed <= look):.3f}" for look in LOOKS if np.any(confirmed <= look))
-    text = f"hazard .003 a week, 1,000 worlds, seed 74: confirmed by look {shares}\n"
+    text = f"hazard .003 a week, {WARNED:,} worlds, seed 74: confirmed by look {shares}\n"
     print(text)
-    check_at_least(int(np.isfinite(confirmed).sum()), 1_000, 0.9)
+    check_at_least(int(np.isfinite(confirmed).sum()), WARNED, 0.85)
     frozen("reversals_half_hazard.txt", text)
 
 
