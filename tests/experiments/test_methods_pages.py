@@ -14,7 +14,11 @@ from tests.experiments.pages import words
 FILES = sorted(FOLDER.glob("*.md"))
 LINKED = re.compile(r"\]\(([a-z0-9-]+)\.md")
 #: Pages that every installation has, because columns and charts lead to them.
-NEEDED = {"scorecard", "effects", "checks", "segments", "survival"}
+NEEDED = {
+    "bands", "checks", "effects", "looks", "recommendations", "reversals", "scorecard", "segments", "survival",
+}  # fmt: skip
+#: Tables of measured rates, as tests/rates has frozen them.
+MEASURED = sorted((Path(__file__).parents[1] / "reference").glob("*.txt"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -30,6 +34,24 @@ def test_a_page_has_a_title_sections_and_sentences(file: Path) -> None:
     assert page.headings
     assert len(page.summary) > 40
     assert "<h1" not in page.html
+
+
+@pytest.mark.parametrize("table", MEASURED, ids=lambda table: table.stem)
+def test_every_frozen_table_is_on_a_page_as_it_was_measured(table: Path) -> None:
+    assert any(_text(table) in _text(file) for file in FILES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_block_of_figures_on_a_page_comes_from_a_run(file: Path) -> None:
+    for block in re.findall(r"^```text\n(.*?)^```$", _text(file), flags=re.MULTILINE | re.DOTALL):
+        left = block
+        for table in MEASURED:
+            left = left.replace(_text(table), "")
+        assert not left.strip(), f"not in tests/reference: {left}"
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
 
 
 def test_the_pages_that_columns_lead_to_are_there() -> None:
