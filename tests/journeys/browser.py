@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.people import session_cookie
-
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -86,6 +84,8 @@ def opened(
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         if who:
+            from tests.people import session_cookie  # needs Django; the pictures are taken without it
+
             name, value = session_cookie(who)
             context.add_cookies([{"name": name, "value": value, "url": account.origin}])
         context.add_cookies(cookies)
