@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, tokens
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -31,6 +31,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/", people.people, name="people"),
     path("people/<int:number>/role/", people.role, name="person-role"),
     path("people/<int:number>/active/", people.active, name="person-active"),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<int:number>/revoke/", tokens.revoke, name="token-revoke"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),

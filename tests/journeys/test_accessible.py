@@ -31,6 +31,7 @@ PAGES = (
     "/experiments/honeymoon/charts/treatment/sales/",
     "/metrics/",
     "/sources/",
+    "/tokens/",
     "/methods/",
     "/methods/effects/",
     "/methods/survival/",
