@@ -32,6 +32,8 @@ PAGES = (
     "/metrics/",
     "/sources/",
     "/tokens/",
+    "/api/v1/docs",
+    "/methods/notebooks/",
     "/methods/",
     "/methods/effects/",
     "/methods/survival/",
