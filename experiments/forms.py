@@ -7,6 +7,8 @@ from django import forms
 from analysis.results import Action
 from experiments.models import Person
 from experiments.models.person import ROLES
+from experiments.models.token import SCOPES
+from experiments.services.tokens import IN_WORDS, LONGEST_NAME
 
 LONGEST_REASON = 2000
 
@@ -58,6 +60,23 @@ class RoleForm(forms.Form):
 
 class ActiveForm(forms.Form):
     active = forms.TypedChoiceField(choices=[("yes", "enabled"), ("no", "disabled")], coerce=lambda text: text == "yes")
+
+
+#: For how many days a token is good.
+LIVES = [("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked")]
+
+
+class TokenForm(forms.Form):
+    """A new token of one's own."""
+
+    name = forms.CharField(
+        max_length=LONGEST_NAME, strip=True, error_messages={"required": "Say what the token is for."}
+    )
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, IN_WORDS[scope]) for scope in SCOPES],
+        error_messages={"required": "Choose what it may be used for."},
+    )
+    days = forms.TypedChoiceField(choices=LIVES, coerce=int, empty_value=None, required=False, initial="90")
 
 
 class OwnerForm(forms.Form):

@@ -181,6 +181,10 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+# --- the API ---------------------------------------------------------------------------------------------------------
+# Counted in the database and so in all web processes together, for each token.
+HOLDFAST_API_REQUESTS_PER_MINUTE = _positive_int("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
+
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
 EMAIL_HOST = os.environ.get("HOLDFAST_EMAIL_HOST", "")

@@ -1,8 +1,9 @@
 """Addresses of the pages. What each of them needs is declared at its view; tests hold a table of all of them."""
 
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.api import docs, v1
+from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, tokens
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -31,6 +32,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/", people.people, name="people"),
     path("people/<int:number>/role/", people.role, name="person-role"),
     path("people/<int:number>/active/", people.active, name="person-active"),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<int:number>/revoke/", tokens.revoke, name="token-revoke"),
+    path("api/v1/docs", docs.docs, name="api-docs"),
+    path("api/v1/openapi.json", v1.openapi, name="api-openapi"),
+    path("api/v1/", include((v1.urlpatterns, "api"))),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),

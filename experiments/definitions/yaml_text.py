@@ -1,5 +1,6 @@
 """YAML without surprises: no aliases, no duplicate keys, no deep nesting, no huge files; errors name the line."""
 
+import re
 from typing import Any
 
 import yaml
@@ -9,6 +10,10 @@ from experiments.definitions.errors import DefinitionProblem, Violation
 #: A definition is a page or two of text; anything larger is a mistake or an attack.
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+
+
+#: Escapes such as \ud800 name one half of a pair; no text holds one, and no database stores it.
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -27,6 +32,12 @@ class _PlainLoader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if HALVES.search(value):
+            raise yaml.MarkedYAMLError(problem="half of a character is escaped here", problem_mark=node.start_mark)
+        return value
 
     def _mark(self) -> yaml.Mark:
         mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]

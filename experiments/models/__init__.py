@@ -37,11 +37,12 @@ from experiments.models.survival import (
     SurvivalDifferenceRow,
     SurvivalRow,
 )
+from experiments.models.token import ApiToken
 
 __all__ = [
-    "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
-    "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
-    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
+    "AdjustedHazardRow", "Amendment", "ApiToken", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart",
+    "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell",
+    "Evidence", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
     "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",

@@ -16,12 +16,14 @@ from experiments.models import (
     Experiment,
     Metric,
     MetricUse,
+    Person,
     Plan,
     Source,
     Variant,
 )
 from experiments.models.audit import EXPERIMENT, HOLDFAST
 from experiments.models.states import ARCHIVED
+from experiments.services import access
 from experiments.services.suggest import did_you_mean
 from experiments.sources.base import SourceSpec
 
@@ -66,12 +68,14 @@ def apply(
     amend: str | None = None,
     dry_run: bool = False,
     by: str = HOLDFAST,
+    person: Person | None = None,
 ) -> tuple[Applied, ...]:
     """Apply definitions in one transaction and say what changed. A dry run does the same and takes it all back.
 
-    ``by`` says in the audit log who did it.
+    ``by`` says in the audit log who did it, ``person`` who has to have the right to: to drafts whoever may edit, to
+    what has started its owners. None is the command line.
 
-    Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why.
+    Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why; NotAllowed.
     """
     if amend is not None and not amend.strip():
         raise CannotApply("--amend needs a reason, in words that will stand beside the results")
@@ -79,14 +83,14 @@ def apply(
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
-        applied = tuple(_stored(definition, now, amend, by) for definition in definitions)
+        applied = tuple(_stored(definition, now, amend, by, person) for definition in definitions)
         transaction.set_rollback(dry_run)
     return applied
 
 
-def _stored(definition: Definition, now: datetime, amend: str | None, by: str) -> Applied:
+def _stored(definition: Definition, now: datetime, amend: str | None, by: str, person: Person | None) -> Applied:
     try:
-        experiment, applied = _apply_one(definition, now, amend)
+        experiment, applied = _apply_one(definition, now, amend, person)
         _record(applied, now, amend, by)
         starts = experiment.start_if_due(now) or applied.starts
     except CannotStart as problem:
@@ -117,9 +121,14 @@ def _check_repeated(definitions: Sequence[Definition]) -> None:
         files[key] = definition.file
 
 
-def _apply_one(definition: Definition, now: datetime, amend: str | None) -> tuple[Experiment, Applied]:
+def _apply_one(
+    definition: Definition, now: datetime, amend: str | None, person: Person | None
+) -> tuple[Experiment, Applied]:
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
+    if person is not None:
+        started = stored is not None and stored.started_at is not None
+        access.require(person, "decide" if started else "edit", stored)
     if stored is None:
         return _create(definition, source, now)
     return _update(stored, definition, source, now, amend)

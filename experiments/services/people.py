@@ -15,6 +15,7 @@ from django.db import transaction
 from experiments.models import AuditEntry, Experiment, Person
 from experiments.models.audit import EXPERIMENT, PERSON
 from experiments.models.person import ROLES, Role
+from experiments.services import tokens
 
 #: Letters and digits that are not taken for one another.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -69,12 +70,13 @@ def create(email: str, role: Role | None, *, by: str, now: datetime, name: str =
 
 @transaction.atomic
 def renew_password(person: Person, *, by: str, now: datetime) -> Account:
-    """Give somebody a new one-time password; their sessions end, and failed logins are forgotten."""
+    """Give somebody a new one-time password; sessions and tokens end, and failed logins are forgotten."""
     password = one_time_password()
     person.set_password(password)
     person.must_change_password = True
     person.save(update_fields=["password", "must_change_password"])
     forget_failed_logins(username=person.email)
+    tokens.end(list(person.tokens.all()), by=by, now=now)  # whoever had the old password may have made some
     _record(person, "one-time password given", by, now)
     return Account(person.email, person.role, password)
 

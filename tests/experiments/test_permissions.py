@@ -12,7 +12,7 @@ from django.urls import URLPattern, reverse
 
 from experiments import urls
 from experiments.models import AuditEntry, Decision, Experiment, Person
-from experiments.services import decisions
+from experiments.services import decisions, tokens
 from experiments.views.guard import AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
@@ -91,6 +91,12 @@ TABLE = [
     Row("person-role", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     Row("person-active", "get", LOGIN, NO, NO, NO, NO, NO, METHOD),
     Row("person-active", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
+    Row("tokens", "get", LOGIN, NO, OK, OK, OK, OK, OK),
+    Row("tokens", "post", LOGIN, NO, OK, OK, OK, OK, OK),
+    Row("token-revoke", "get", LOGIN, NO, METHOD, METHOD, METHOD, METHOD, METHOD),
+    Row("token-revoke", "post", LOGIN, NO, 404, 404, 404, DONE, DONE),  # it is the owner's
+    *reading("api-docs"),
+    *(Row("api-openapi", way, *[got] * 7) for way, got in (("get", OK), ("post", METHOD))),
     Row("account_login", "get", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_login", "post", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_logout", "get", DONE, OK, OK, OK, OK, OK, OK),
@@ -125,6 +131,7 @@ def cases() -> dict[str, Case]:
     running = applied(renamed(cards.placebo(), "running", "Running"))
     new_look(running, date(2017, 12, 31))
     subject = Person.objects.create(email="subject@example.com", created_at=MADE_AT, role="owner")
+    token = tokens.create(person("owner"), "theirs", ["read"], None, by="owner@example.com", now=MADE_AT).token
     decision = {
         "action": "roll_back", "reason": "", "confirmed": "on", "look": look.look_id,
         "revision": look.experiment.revision,
@@ -157,6 +164,10 @@ def cases() -> dict[str, Case]:
         "people": Case(reverse("people"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),
         "person-active": Case(reverse("person-active", args=[subject.pk]), {"active": "no"}),
+        "api-docs": Case(reverse("api-docs"), {}),
+        "api-openapi": Case(reverse("api-openapi"), {}),
+        "tokens": Case(reverse("tokens"), {"name": "notebooks", "scopes": ["read"], "days": "90"}),
+        "token-revoke": Case(reverse("token-revoke", args=[token.pk]), {}),
         "account_reset_password_from_key": Case(reverse("account_reset_password_from_key", args=["1", "x-y"]), {}),
     }
 
@@ -194,9 +205,16 @@ def asked(browser: Client, row: Row, case: Case) -> int | str:
     return got
 
 
-def routes() -> Iterator[str]:
+def pages() -> Iterator[URLPattern]:
     for pattern in urls.urlpatterns:
-        assert isinstance(pattern, URLPattern), "an included list of addresses needs rows of its own"
+        if isinstance(pattern, URLPattern):
+            yield pattern
+        else:  # the operations of the API have rows in test_api_permissions.py
+            assert pattern.namespace == "api", "an included list of addresses needs rows of its own"
+
+
+def routes() -> Iterator[str]:
+    for pattern in pages():
         assert pattern.name, f"{pattern} has no name"
         yield pattern.name
 
@@ -208,8 +226,7 @@ def test_every_address_is_in_the_table_with_get_and_post() -> None:
 
 def test_every_view_says_what_it_needs() -> None:
     known = {"read", "edit", "refresh", "decide", "administer", ANYBODY, AN_ACCOUNT}
-    for pattern in urls.urlpatterns:
-        assert isinstance(pattern, URLPattern)
+    for pattern in pages():
         assert getattr(pattern.callback, "needs", None) in known, pattern.name
 
 

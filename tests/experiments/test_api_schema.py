@@ -1,0 +1,120 @@
+"""schemathesis over the whole OpenAPI document: whatever is sent, nothing breaks, and every answer is as described."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core import signals
+from django.db import close_old_connections
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as run_by
+from hypothesis import strategies as st
+from schemathesis import Case
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+
+from experiments.services.apply import apply
+from experiments.services.submitted import parse
+from experiments.wsgi import application
+from tests.experiments import replay_rows
+from tests.experiments.api import AtOnce, as_yaml, definition, registered, secret
+from tests.experiments.looks import AS_OF, NOW
+from tests.experiments.small_data import SmallData
+from tests.experiments.stored import decide, stored
+from tests.experiments.survival_cards import with_events
+
+pytestmark = pytest.mark.django_db
+
+#: Requests for each operation and mode in every run, and in a long one.
+FEW, MANY = 5, 200
+
+#: What is there, put in place of some generated values: else nearly every answer would be that nothing is.
+THERE: dict[str, Any] = {
+    "key": ["honeymoon", "small", "draft"], "metric": ["lines", "churn"], "variant": ["treatment"],
+    "as_of": [AS_OF.isoformat(), "2017-12-31", "2024-02-05"], "experiment": ["honeymoon"],
+}  # fmt: skip
+
+#: The token is given to every request here; that none opens nothing is in test_api_permissions.py.
+LEFT_OUT = [ignored_auth]
+#: A definition has more rules than a schema can say, and a chart needs a metric for some parts.
+MORE_RULES = [*LEFT_OUT, positive_data_acceptance]
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """Requests in a test's transaction use its connection, so none of them may close it."""
+    for signal in (signals.request_started, signals.request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (signals.request_started, signals.request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def token(db: None, one_connection: None, at_once: AtOnce, tmp_path: Path, settings: Any) -> str:
+    settings.HOLDFAST_API_REQUESTS_PER_MINUTE = 1_000_000
+    SmallData(tmp_path).write()
+    registered(tmp_path)
+    texts = (as_yaml(definition()), as_yaml(definition(experiment="draft", start_date="2100-01-04")))
+    apply([parse(text.encode()) for text in texts], NOW)
+    at_once("small")
+    stored(with_events(), replay_rows.honeymoon())
+    decide("honeymoon", "roll_back")
+    return secret("admin")
+
+
+def test_whatever_is_sent_the_answer_is_as_described(token: str) -> None:
+    assert {200, 404, 409, 422} <= set(everything_sent(token, FEW))
+
+
+@pytest.mark.slow
+def test_whatever_is_sent_the_answer_is_as_described_in_a_long_run(token: str) -> None:
+    assert {200, 404, 409, 422} <= set(everything_sent(token, MANY))
+
+
+def everything_sent(token: str, examples: int) -> Counter[int]:
+    """Send requests that fit the document, and some that do not, to every operation; count the statuses."""
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", application)
+    found: Counter[int] = Counter()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        for mode in GenerationMode:
+            send(operation, mode, {"Authorization": f"Bearer {token}"}, examples, found)
+    return found
+
+
+def send(
+    operation: APIOperation, mode: GenerationMode, headers: dict[str, str], examples: int, found: Counter[int]
+) -> None:
+    """Send requests of one mode to one operation. Raises what schemathesis has to say."""
+    left_out = MORE_RULES if operation.path.endswith(("/definition", "/chart")) else LEFT_OUT
+
+    @run_by(
+        max_examples=examples,
+        database=None,
+        derandomize=True,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode), data=st.data())
+    def one(case: Case, data: st.DataObject) -> None:
+        if mode is GenerationMode.POSITIVE:
+            fill(case, data)
+        response = case.call(headers=headers)
+        found[response.status_code] += 1
+        case.validate_response(response, excluded_checks=left_out)
+
+    one()
+
+
+def fill(case: Case, data: st.DataObject) -> None:
+    """Put what is there in place of what was generated, three times of four."""
+    for values in (case.path_parameters, case.query):
+        for name in list(values or {}):
+            if name in THERE and data.draw(st.integers(0, 3)):
+                values[name] = data.draw(st.sampled_from(THERE[name]))
