@@ -69,8 +69,12 @@ class Source(Protocol):
         """Check what can be checked cheaply: files, columns, types, dates. Raises SourceProblem."""
         ...
 
-    def fingerprint(self) -> str:
-        """Return what changes when the data change, as they are now. Cheap: reads no rows. Raises SourceProblem."""
+    def fingerprint(self, plan: Plan) -> str:
+        """Return what changes when the data that the plan can read change. Cheap beside reading them.
+
+        Of files it is as they are now; of a database, of the one state of it that an open source reads. Raises
+        SourceProblem.
+        """
         ...
 
     def read_tallies(self, plan: Plan, as_of: date) -> Triangle:
