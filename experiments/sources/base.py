@@ -23,12 +23,17 @@ class Columns:
     left_at: str | None = None
 
 
+#: The connection to Holdfast's own database: what was sent to it is read there, from two tables with these names.
+OWN = "holdfast"
+OWN_TABLES = ("experiments_exposureevent", "experiments_factevent")
+
+
 @dataclass(frozen=True)
 class SourceSpec:
     """Where an experiment's exposures and facts are.
 
-    ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``, table names
-    otherwise.
+    ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``; for kind
+    ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to.
     """
 
     kind: str
@@ -37,6 +42,8 @@ class SourceSpec:
     folder: Path = field(default_factory=Path)
     columns: Columns = field(default_factory=Columns)
     name: str | None = None
+    dsn: str = ""
+    schema: str = ""
 
 
 class SourceProblem(Exception):

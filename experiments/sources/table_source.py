@@ -138,11 +138,10 @@ class TableSource(ABC):
         if nameless:
             raise table.problem(self._spec.columns.unit, f"{nameless:,} rows have no unit id; every row needs one")
         keys = listed([literal(variant.key) for variant in plan.variants])
-        as_text = table.dialect.as_text(name)
-        # By number, not by a name of ours, which may be a column's.
+        counted = f"SELECT {table.dialect.as_text(name)} AS value, count(*) AS number FROM {table.view} GROUP BY 1"
         rows = connection.execute(
-            f"SELECT {as_text}, count(*) FROM {table.view} GROUP BY 1 "
-            f"ORDER BY coalesce({as_text} IN ({keys}), false) DESC, 2 DESC, 1 LIMIT {len(plan.variants) + 8}"
+            f"SELECT value, number FROM ({counted}) v ORDER BY coalesce(value IN ({keys}), false) DESC, number DESC, "
+            f"value LIMIT {len(plan.variants) + 8}"
         ).fetchall()
         present = {value for value, _ in rows}
         missing = [variant.key for variant in plan.variants if variant.key not in present]

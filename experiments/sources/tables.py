@@ -5,7 +5,7 @@ Types are called what DuckDB calls them; what differs between databases is a ``D
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 from experiments.sources.base import SourceProblem, listed
@@ -58,6 +58,8 @@ class Dialect(ABC):
     errors: type[Exception]
     #: Division of whole numbers; of positive ones, it rounds down.
     whole: str
+    #: Whether rows are found by the values of a column of times (by partitions, say) where SQL compares it alone.
+    prunes: bool = False
     #: What a table is, in messages.
     thing: str = "file"
 
@@ -175,25 +177,29 @@ class Moment:
 
     day: str
     instant: str
-    #: A condition that rows before a day meet, and that a database can see without reading them; {} is the day.
-    hint: str = ""
+    #: The column, where the database finds rows by its values without reading the others.
+    column: str | None = None
 
     def before(self, end: date) -> str:
         """SQL of "on an earlier day than ``end``"."""
         exact = f"{self.day} < {literal(end.isoformat())}::DATE"
-        return f"{self.hint.format(literal(end.isoformat()))} AND {exact}" if self.hint else exact
+        if self.column is None:
+            return exact
+        # Two days later it is a later day in every time zone.
+        return f"{self.column} < {literal((end + timedelta(days=2)).isoformat())} AND {exact}"
 
 
 def time_sql(table: Table, column: str, timezone: str) -> Moment:
     """Return the SQL of a time column. Raises SourceProblem for a type that holds no time."""
     kind = table.need(column, "it says when")
     name = quoted(column)
+    found = name if table.dialect.prunes else None
     if kind == "DATE":
-        return Moment(name, name)
+        return Moment(name, name, found)
     if kind == "TIMESTAMP WITH TIME ZONE":
-        return Moment(f"CAST({name} AT TIME ZONE {literal(timezone)} AS DATE)", name)
+        return Moment(f"CAST({name} AT TIME ZONE {literal(timezone)} AS DATE)", name, found)
     if kind.startswith("TIMESTAMP"):
-        return Moment(f"CAST({name} AS DATE)", name)
+        return Moment(f"CAST({name} AS DATE)", name, found)
     if kind == "VARCHAR":
         local = table.dialect.text_time(name, timezone)
         return Moment(f"CAST({local} AS DATE)", local)
