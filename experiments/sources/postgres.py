@@ -74,14 +74,18 @@ class PostgresSource(TableSource):
             for field in self.fields:
                 table, at = tables[field]
                 before = time_sql(table, at, plan.timezone).before(self._today)
-                versions = self._versions(table, getattr(self._spec, field), before)
+                versions = self._versions(table, field, before)
                 lines.append(f"{table.label} {sorted(table.types.items())} {versions}")
         except psycopg.Error as error:
             raise self._unreadable(error) from error
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def _versions(self, table: Table, name: str, before: str) -> str:
-        if has_versions(self._connection, self._spec.schema, name):
+    def has_versions(self, field: str) -> bool:
+        """Whether rows of a table of the spec carry the transaction that wrote them, in the column xmin."""
+        return has_versions(self._connection, self._spec.schema, getattr(self._spec, field))
+
+    def _versions(self, table: Table, field: str, before: str) -> str:
+        if self.has_versions(field):
             total = "sum(CAST(CAST(xmin AS TEXT) AS BIGINT))"
         else:
             total = "sum(CAST(hashtextextended(CAST(f AS TEXT), 0) AS NUMERIC))"
@@ -154,13 +158,3 @@ class PostgresHistory(PastUnits, PostgresSource):
         columns, table = self._spec.columns, no_exposures(POSTGRES)
         types = {columns.unit: self._facts.types[columns.unit], columns.variant: "VARCHAR", columns.exposed_at: "DATE"}
         return Table(f"({query})", table.label, types, POSTGRES)
-
-
-def open_tables(spec: SourceSpec, today: date) -> PostgresSource:
-    """Open a source of kind ``postgres``. Raises SourceProblem."""
-    return PostgresSource(spec, today)
-
-
-def open_past_tables(spec: SourceSpec, today: date) -> PostgresHistory:
-    """Open the facts of a source of kind ``postgres``. Raises SourceProblem."""
-    return PostgresHistory(spec, today)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from experiments.sources.base import HistorySource, Source, SourceProblem, SourceSpec
 from experiments.sources.duckdb import open_files
 from experiments.sources.duckdb_history import open_past_files
-from experiments.sources.postgres import open_past_tables, open_tables
+from experiments.sources.postgres_events import open_past_tables, open_tables
 
 _ADAPTERS: Mapping[str, Callable[[SourceSpec, date], Source]] = {"files": open_files, "postgres": open_tables}
 _HISTORIES: Mapping[str, Callable[[SourceSpec, date], HistorySource]] = {

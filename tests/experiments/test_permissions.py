@@ -91,6 +91,8 @@ TABLE = [
     Row("person-role", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     Row("person-active", "get", LOGIN, NO, NO, NO, NO, NO, METHOD),
     Row("person-active", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
+    Row("events", "get", *[METHOD] * 7),
+    Row("events", "post", *[401] * 7),  # a session is no key
     Row("account_login", "get", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_login", "post", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_logout", "get", DONE, OK, OK, OK, OK, OK, OK),
@@ -155,6 +157,7 @@ def cases() -> dict[str, Case]:
         "decide": Case(reverse("decide", args=[key, "treatment"]), decision),
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
         "people": Case(reverse("people"), {}),
+        "events": Case(reverse("events"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),
         "person-active": Case(reverse("person-active", args=[subject.pk]), {"active": "no"}),
         "account_reset_password_from_key": Case(reverse("account_reset_password_from_key", args=["1", "x-y"]), {}),
