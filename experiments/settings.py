@@ -35,6 +35,13 @@ def _positive_int(name: str, default: int) -> int:
     return int(value)
 
 
+def _digest(name: str) -> str:
+    value = os.environ.get(name, "").lower()
+    if value and not (len(value) == 64 and set(value) <= set("0123456789abcdef")):
+        raise ImproperlyConfigured(f"{name} must be a SHA-256 in hexadecimal: `printf %s KEY | sha256sum` prints it.")
+    return value
+
+
 def _names(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
 
@@ -184,6 +191,9 @@ AXES_VERBOSE = False
 # --- the API ---------------------------------------------------------------------------------------------------------
 # Counted in the database and so in all web processes together, for each token.
 HOLDFAST_API_REQUESTS_PER_MINUTE = _positive_int("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
+# --- programs --------------------------------------------------------------------------------------------------------
+# The key with which servers send events, as its SHA-256 in hexadecimal. Without one, nobody can.
+HOLDFAST_SERVER_KEY_SHA256 = _digest("HOLDFAST_SERVER_KEY_SHA256")
 
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
@@ -280,6 +290,10 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "task": "experiments.tasks.take_due_looks",
         "schedule": float(HOLDFAST_SCHEDULE_SECONDS),
         "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
+    },
+    "make tables for events of months to come": {
+        "task": "experiments.tasks.make_event_partitions",
+        "schedule": 86400.0,
     },
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
 }

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from experiments.api import docs, v1
+from experiments.api import docs, events, v1
 from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, tokens
 
 EXPERIMENT = "experiments/<str:key>/"
@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tokens/<int:number>/revoke/", tokens.revoke, name="token-revoke"),
     path("api/v1/docs", docs.docs, name="api-docs"),
     path("api/v1/openapi.json", v1.openapi, name="api-openapi"),
+    path("api/v1/events", events.events, name="events"),
     path("api/v1/", include((v1.urlpatterns, "api"))),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),

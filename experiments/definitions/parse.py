@@ -22,7 +22,7 @@ from experiments.definitions.schema import (
     SourceFile,
 )
 from experiments.definitions.yaml_text import read_mapping
-from experiments.sources.base import Columns, SourceSpec
+from experiments.sources.base import OWN, OWN_TABLES, Columns, SourceSpec
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
@@ -88,7 +88,12 @@ def _horizon(file: ExperimentFile | HoldoutFile) -> int:
 
 def _source(file: SourceFile, folder: Path) -> SourceSpec:
     columns = Columns(**file.columns.model_dump())
-    return SourceSpec(file.kind, file.exposures or "", file.facts or "", folder, columns, file.name)
+    exposures, facts, schema = file.exposures or "", file.facts or "", ""
+    if file.kind == "postgres" and file.name is None:
+        schema = file.schema_name or "public"
+        if file.dsn == OWN:
+            exposures, facts = OWN_TABLES
+    return SourceSpec(file.kind, exposures, facts, folder, columns, file.name, file.dsn or "", schema)
 
 
 def _variants(file: ExperimentFile | HoldoutFile) -> tuple[Variant, ...]:
@@ -167,6 +172,8 @@ def _explained(detail: Mapping[str, Any], model: type[BaseModel]) -> Violation:
     if name == "kind" and "percentile" in str(found):
         return Violation(_field(location), "percentiles are not supported yet; use mean, active, ratio or event")
     message = re.sub(r"^(Value error, |Input )", "", detail["msg"])
+    if name == "dsn":
+        return Violation(_field(location), message)  # what was found may be a password
     return Violation(_field(location), f"{message} (found {_shown(found)})")
 
 
@@ -185,7 +192,7 @@ def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]
     for part in location[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = next(_models(model.model_fields[part].annotation), model)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _models(annotation: Any) -> typing.Iterator[type[BaseModel]]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from experiments import targeting
 from experiments.definitions.errors import Violation
 from experiments.definitions.schema import (
+    ColumnsFile,
     DecisionFile,
     ExperimentFile,
     HoldoutFile,
@@ -15,6 +16,7 @@ from experiments.definitions.schema import (
     SourceFile,
     VariantFile,
 )
+from experiments.sources.base import OWN
 
 #: What each metric kind needs; keys it does not use are refused, so that nothing is silently ignored.
 _NEEDS = {"mean": ("column",), "active": ("column",), "ratio": ("numerator", "denominator"), "event": ("event",)}
@@ -82,10 +84,41 @@ def _holdout(file: HoldoutFile) -> Iterator[Violation]:
 
 def _source(source: SourceFile) -> Iterator[Violation]:
     if source.name is not None:
+        for key in _given(source, "dsn", "schema"):
+            yield Violation(f"source.{key}", f"is not used; the source registered as `{source.name}` says it")
         return
+    if source.kind == "postgres":
+        yield from _connection(source)
+        if source.dsn == OWN:
+            return
+    else:
+        for key in _given(source, "dsn", "schema"):
+            yield Violation(f"source.{key}", f"belongs to kind postgres; the source is of kind {source.kind}")
     for key in ("exposures", "facts"):
         if getattr(source, key) is None:
-            yield Violation(f"source.{key}", "is missing; give a path relative to this file, or a table")
+            needed = "the name of a table or view" if source.kind == "postgres" else "a path relative to this file"
+            yield Violation(f"source.{key}", f"is missing; give {needed}")
+
+
+def _given(source: SourceFile, *keys: str) -> list[str]:
+    """Those of the keys that the definition has."""
+    return [key for key in keys if getattr(source, {"schema": "schema_name"}.get(key, key)) is not None]
+
+
+def _connection(source: SourceFile) -> Iterator[Violation]:
+    """A database is named; Holdfast's own has tables of its own, and nothing else in it is read."""
+    if source.dsn is None:
+        yield Violation(
+            "source.dsn",
+            "is missing; give the name of a connection, such as shop for the environment variable HOLDFAST_DSN_SHOP, "
+            f"or {OWN} for events that were sent to Holdfast",
+        )
+    if source.dsn == OWN:
+        given = _given(source, "exposures", "facts", "schema")
+        if source.columns != ColumnsFile():
+            given.append("columns")
+        for key in given:
+            yield Violation(f"source.{key}", f"is not used with `dsn: {OWN}`, which reads the events sent to Holdfast")
 
 
 def _windows(file: PlanFile, horizon: int) -> Iterator[Violation]:

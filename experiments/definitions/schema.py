@@ -36,6 +36,15 @@ def _zone(value: str) -> str:
     return value
 
 
+def _connection(value: str) -> str:
+    if not KEY_PATTERN.match(value):
+        raise ValueError(
+            "must be the name of a connection, such as shop, whose address is in the environment variable "
+            "HOLDFAST_DSN_SHOP: addresses and passwords are not written into definitions"
+        )
+    return value
+
+
 def _number(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -75,6 +84,8 @@ class ColumnsFile(Strict):
 class SourceFile(Strict):
     kind: Name = "files"
     name: Key | None = None
+    dsn: Annotated[str, AfterValidator(_connection)] | None = None
+    schema_name: Name | None = Field(default=None, alias="schema")
     exposures: Name | None = None
     facts: Name | None = None
     columns: ColumnsFile = Field(default_factory=ColumnsFile)

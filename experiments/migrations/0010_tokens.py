@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("experiments", "0006_replays"),
+        ("experiments", "0009_events"),
     ]
 
     operations = [

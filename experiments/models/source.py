@@ -15,6 +15,9 @@ class Source(models.Model):
     folder = models.TextField()
     exposures = models.TextField()
     facts = models.TextField()
+    # Of databases: the name of the connection, and the schema of the tables. Addresses are kept in the environment.
+    dsn = models.TextField(blank=True, default="")
+    schema = models.TextField(blank=True, default="")
     unit_column = models.TextField()
     variant_column = models.TextField()
     exposed_at_column = models.TextField()
@@ -33,7 +36,12 @@ class Source(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.key or f"{self.folder}: {self.exposures}, {self.facts}"
+        return self.key or f"{self.place}: {self.exposures}, {self.facts}"
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for people: a folder, or a database and its schema."""
+        return f"{self.dsn}, schema {self.schema}" if self.dsn else self.folder
 
     @property
     def spec(self) -> SourceSpec:
@@ -41,12 +49,14 @@ class Source(models.Model):
         columns = Columns(
             self.unit_column, self.variant_column, self.exposed_at_column, self.at_column, self.left_at_column
         )
-        return SourceSpec(self.kind, self.exposures, self.facts, Path(self.folder), columns)
+        return SourceSpec(
+            self.kind, self.exposures, self.facts, Path(self.folder), columns, dsn=self.dsn, schema=self.schema
+        )
 
     @spec.setter
     def spec(self, spec: SourceSpec) -> None:
         self.kind, self.exposures, self.facts = spec.kind, spec.exposures, spec.facts
-        self.folder = str(spec.folder)
+        self.folder, self.dsn, self.schema = str(spec.folder), spec.dsn, spec.schema
         self.unit_column, self.variant_column = spec.columns.unit, spec.columns.variant
         self.exposed_at_column, self.at_column = spec.columns.exposed_at, spec.columns.at
         self.left_at_column = spec.columns.left_at

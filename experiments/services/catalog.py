@@ -129,7 +129,7 @@ def _source(row: Source, readings: Iterable[Reading]) -> CatalogSource:
         ("at", row.at_column), ("left at", row.left_at_column or ""),
     ]  # fmt: skip
     return CatalogSource(
-        row.key or "", row.kind, row.folder, row.exposures, row.facts, tuple(columns), tuple(readings)
+        row.key or "", row.kind, row.place, row.exposures, row.facts, tuple(columns), tuple(readings)
     )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _read(cell: LookCell, now: datetime) -> bytes:
             partitions = look.cells.filter(kind=MOMENTS).count()
             part = source.read_partition(plan, look.as_of, cell.partition, partitions)
         # Asked after reading: data may have been added or replaced since the look was planned, or while they were read.
-        if source.fingerprint() != look.fingerprint:
+        if source.fingerprint(plan) != look.fingerprint:
             raise SourceProblem(DATA_CHANGED)
     return pack_triangle(part)
 

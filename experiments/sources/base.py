@@ -23,12 +23,17 @@ class Columns:
     left_at: str | None = None
 
 
+#: The connection to Holdfast's own database: what was sent to it is read there, from two tables with these names.
+OWN = "holdfast"
+OWN_TABLES = ("experiments_exposureevent", "experiments_factevent")
+
+
 @dataclass(frozen=True)
 class SourceSpec:
     """Where an experiment's exposures and facts are.
 
-    ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``, table names
-    otherwise.
+    ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``; for kind
+    ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to.
     """
 
     kind: str
@@ -37,6 +42,8 @@ class SourceSpec:
     folder: Path = field(default_factory=Path)
     columns: Columns = field(default_factory=Columns)
     name: str | None = None
+    dsn: str = ""
+    schema: str = ""
 
 
 class SourceProblem(Exception):
@@ -69,8 +76,12 @@ class Source(Protocol):
         """Check what can be checked cheaply: files, columns, types, dates. Raises SourceProblem."""
         ...
 
-    def fingerprint(self) -> str:
-        """Return what changes when the data change, as they are now. Cheap: reads no rows. Raises SourceProblem."""
+    def fingerprint(self, plan: Plan) -> str:
+        """Return what changes when the data that the plan can read change. Cheap beside reading them.
+
+        Of files it is as they are now; of a database, of the one state of it that an open source reads. Raises
+        SourceProblem.
+        """
         ...
 
     def read_tallies(self, plan: Plan, as_of: date) -> Triangle:

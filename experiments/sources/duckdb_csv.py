@@ -17,7 +17,8 @@ from pathlib import Path
 import duckdb
 
 from experiments.sources.base import SourceProblem, listed
-from experiments.sources.duckdb_tables import ISO_CLOCK, ISO_DAY, ISO_ZONED, file_names, first_line, literal, quoted
+from experiments.sources.duckdb_tables import file_names
+from experiments.sources.tables import ISO_CLOCK, ISO_DAY, ISO_ZONED, first_line, literal, quoted
 
 _DELIMITERS = (",", ";", "\t", "|")
 

@@ -9,7 +9,8 @@ import duckdb
 
 from experiments.sources.base import SourceProblem
 from experiments.sources.duckdb_csv import csv_query
-from experiments.sources.duckdb_tables import Table, file_names, first_line
+from experiments.sources.duckdb_tables import DUCKDB, file_names
+from experiments.sources.tables import Table, first_line
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -65,7 +66,7 @@ def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence
         raise _unreadable(label, error) from error
     if not rows:
         raise SourceProblem(f"{label}: the file has columns but no rows")
-    return Table(view, label, {name: str(kind) for name, kind, *_ in described})
+    return Table(view, label, {name: str(kind) for name, kind, *_ in described}, DUCKDB)
 
 
 def _unreadable(label: str, error: duckdb.Error) -> SourceProblem:

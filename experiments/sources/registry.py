@@ -1,15 +1,19 @@
 """Which adapter opens which kind of source."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
 
 from experiments.sources.base import HistorySource, Source, SourceProblem, SourceSpec
 from experiments.sources.duckdb import open_files
 from experiments.sources.duckdb_history import open_past_files
+from experiments.sources.postgres_events import open_past_tables, open_tables
 
-_ADAPTERS = {"files": open_files}
-_HISTORIES = {"files": open_past_files}
+_ADAPTERS: Mapping[str, Callable[[SourceSpec, date], Source]] = {"files": open_files, "postgres": open_tables}
+_HISTORIES: Mapping[str, Callable[[SourceSpec, date], HistorySource]] = {
+    "files": open_past_files,
+    "postgres": open_past_tables,
+}
 
 Opener = TypeVar("Opener")
 

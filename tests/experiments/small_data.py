@@ -100,7 +100,8 @@ class SmallData:
         """Write all three parts and return the path of the definition."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("exposures", "facts"):
-            write_table(self.folder / self.definition["source"][name], getattr(self, name))
+            if name in self.definition["source"]:
+                write_table(self.folder / self.definition["source"][name], getattr(self, name))
         self.path.write_text(yaml.safe_dump(self.definition, sort_keys=False))
         return self.path
 

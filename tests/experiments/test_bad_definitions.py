@@ -208,6 +208,39 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         ),
         ["metrics[0].weight: is not used: `churn` is a time to event, which has no lift to weigh"],
     ),
+    "a database without a connection": (
+        at("source", value={"kind": "postgres", "exposures": "e", "facts": "f"}),
+        ["source.dsn: is missing; give the name of a connection, such as shop", "HOLDFAST_DSN_SHOP", "or holdfast"],
+    ),
+    "a database without tables": (
+        at("source", value={"kind": "postgres", "dsn": "shop"}),
+        ["source.exposures: is missing; give the name of a table or view", "source.facts: is missing"],
+    ),
+    "an address in place of a connection": (
+        at("source", value={"kind": "postgres", "dsn": "postgresql://me@host/db", "exposures": "e", "facts": "f"}),
+        ["source.dsn: must be the name of a connection, such as shop", "not written into definitions"],
+    ),
+    "a connection of files": (
+        at("source", "dsn", value="shop"),
+        ["source.dsn: belongs to kind postgres; the source is of kind files"],
+    ),
+    "a schema of files": (at("source", "schema", value="shop"), ["source.schema: belongs to kind postgres"]),
+    "a misspelled schema": (
+        at("source", "shema", value="shop"),
+        ["source.shema: unknown key", "did you mean `schema`?"],
+    ),
+    "tables of our own database": (
+        at("source", value={"kind": "postgres", "dsn": "holdfast", "facts": "experiments_person", "schema": "public"}),
+        ["source.facts: is not used with `dsn: holdfast`", "source.schema: is not used", "events sent to Holdfast"],
+    ),
+    "columns of our own database": (
+        at("source", value={"kind": "postgres", "dsn": "holdfast", "columns": {"unit": "password"}}),
+        ["source.columns: is not used with `dsn: holdfast`"],
+    ),
+    "a connection of a registered source": (
+        at("source", value={"name": "shop", "dsn": "shop"}),
+        ["source.dsn: is not used; the source registered as `shop` says it"],
+    ),
     "another version": (at("version", value=2), ["version:", "1", "found 2"]),
 }
 
@@ -219,6 +252,12 @@ def test_a_broken_rule_is_named_with_field_value_and_what_is_allowed(case: str, 
     change(data.definition)
     path = data.write()
     refused(path, f"Error: {path}: ", *fragments)
+
+
+def test_a_password_in_a_definition_is_not_repeated(tmp_path: Path) -> None:
+    data = SmallData(tmp_path)
+    data.definition["source"] = {"kind": "postgres", "dsn": "postgresql://me:hunter2@host/db"}
+    assert "hunter2" not in refused(data.write(), "source.dsn: must be the name of a connection")
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

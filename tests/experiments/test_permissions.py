@@ -97,6 +97,8 @@ TABLE = [
     Row("token-revoke", "post", LOGIN, NO, 404, 404, 404, DONE, DONE),  # it is the owner's
     *reading("api-docs"),
     *(Row("api-openapi", way, *[got] * 7) for way, got in (("get", OK), ("post", METHOD))),
+    Row("events", "get", *[METHOD] * 7),
+    Row("events", "post", *[401] * 7),  # a session is no key
     Row("account_login", "get", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_login", "post", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_logout", "get", DONE, OK, OK, OK, OK, OK, OK),
@@ -162,6 +164,7 @@ def cases() -> dict[str, Case]:
         "decide": Case(reverse("decide", args=[key, "treatment"]), decision),
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
         "people": Case(reverse("people"), {}),
+        "events": Case(reverse("events"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),
         "person-active": Case(reverse("person-active", args=[subject.pk]), {"active": "no"}),
         "api-docs": Case(reverse("api-docs"), {}),

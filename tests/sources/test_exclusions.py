@@ -275,8 +275,7 @@ def test_a_value_that_is_not_a_number_is_refused(adapter: Adapter, values: list[
     """
     world = worlds.of_rows(BOTH, SOME, TWO_WEEKS_BEFORE)
     spec = adapter.load(world, tmp_path)
-    if spec.kind == "files":
-        worlds.write_table(tmp_path / spec.facts, world.facts.assign(lines=values), nan_as_null=False)
+    adapter.write(spec, "facts", world.facts.assign(lines=values), "text", False)
     with pytest.raises(SourceProblem, match=r"lines.*nan"), adapter.reopen(spec) as source:
         source.read(world.plan, day(63))
 
@@ -291,7 +290,7 @@ def test_uuids_and_text_ids_are_not_joined(adapter: Adapter, tmp_path: Path) -> 
         TWO_WEEKS_BEFORE,
     )
     spec = adapter.load(world, tmp_path)
-    worlds.write_table(tmp_path / spec.exposures, world.exposures, "uuid")
+    adapter.write(spec, "exposures", world.exposures, "uuid", True)
     with pytest.raises(SourceProblem, match="unit_id"), adapter.reopen(spec) as source:
         source.read(world.plan, day(63))
 

@@ -224,7 +224,7 @@ def test_the_fingerprint_changes_with_the_data_and_only_then(tmp_path: Path) -> 
     def fingerprint() -> str:
         with open_source(spec, worlds.TODAY) as source:
             found = source.inspect(world().plan).fingerprint
-            assert source.fingerprint() == found
+            assert source.fingerprint(world().plan) == found
             return found
 
     before = fingerprint()
@@ -237,16 +237,16 @@ def test_an_open_source_notices_files_that_are_changed_added_and_removed(tmp_pat
     recipe = Recipe("parts", 0, pre_weeks=0, files=Files(parts=2))
     spec = worlds.write(world(recipe), tmp_path)
     with open_source(spec, worlds.TODAY) as source:
-        before = source.fingerprint()
+        before = source.fingerprint(world().plan)
         worlds.write_table(tmp_path / "facts-2.parquet", world().facts)
-        assert source.fingerprint() != before
+        assert source.fingerprint(world().plan) != before
         (tmp_path / "facts-2.parquet").unlink()
-        assert source.fingerprint() == before
+        assert source.fingerprint(world().plan) == before
         os.utime(tmp_path / "facts-1.parquet", ns=(1, 1))
-        assert source.fingerprint() != before
+        assert source.fingerprint(world().plan) != before
         (tmp_path / "facts-1.parquet").unlink()
         with pytest.raises(SourceProblem, match=r"facts-1\.parquet: cannot be read any more: No such file"):
-            source.fingerprint()
+            source.fingerprint(world().plan)
 
 
 def test_a_file_that_was_read_and_is_gone_since_is_noticed(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_file_that_was_read_and_is_gone_since_is_noticed(tmp_path: Path) -> No
     with open_source(spec, worlds.TODAY) as source:
         (tmp_path / "facts-2.parquet").unlink()
         with pytest.raises(SourceProblem, match=r"facts-2\.parquet"):
-            source.fingerprint()
+            source.fingerprint(world().plan)
 
 
 def test_the_last_day_is_that_of_exposures_and_facts_together(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from analysis.plan import Metric, Plan
 from analysis.triangle import Triangle, combine
 from experiments.sources.base import Columns, HistoryTooShort, SourceProblem, SourceSpec
 from tests.sources import agreement, brute_force, worlds
-from tests.sources.adapters import ADAPTERS, Adapter
+from tests.sources.adapters import ADAPTERS, FILES, Adapter
 from tests.sources.worlds import FAR_FROM_ZERO, RECIPES, Names, Recipe, World, day
 
 #: Sums of a few thousand doubles in another order.
@@ -238,15 +238,14 @@ def test_broken_facts_are_refused_as_ever(adapter: Adapter, tmp_path: Path) -> N
     assert "column `unit_id` is missing" in refused(adapter, nameless, late, tmp_path / "f")
 
 
-@every_adapter
-def test_missing_files_of_facts_are_named_and_exposures_are_not_looked_for(adapter: Adapter, tmp_path: Path) -> None:
+def test_missing_files_of_facts_are_named_and_exposures_are_not_looked_for(tmp_path: Path) -> None:
     spec = SourceSpec("files", "exposures.parquet", "facts.parquet", tmp_path)
     with pytest.raises(SourceProblem, match=r"facts\.parquet: there is no such file \(source\.facts"):
-        adapter.reopen_history(spec)
+        FILES.reopen_history(spec)
     with pytest.raises(SourceProblem, match="there is no such folder"):
-        adapter.reopen_history(replace(spec, folder=tmp_path / "nowhere"))
+        FILES.reopen_history(replace(spec, folder=tmp_path / "nowhere"))
     with pytest.raises(SourceProblem, match="no source is registered as `shop`"):
-        adapter.reopen_history(replace(spec, name="shop"))
+        FILES.reopen_history(replace(spec, name="shop"))
 
 
 @every_adapter
@@ -256,8 +255,7 @@ def test_nothing_is_read_before_units_are_enrolled(adapter: Adapter, tmp_path: P
 
 
 def test_a_file_that_goes_away_is_a_problem_of_the_data(tmp_path: Path) -> None:
-    (files,) = (adapter for adapter in ADAPTERS if adapter.name == "files")
-    with files.open_history(hand_made(), tmp_path) as source:
+    with FILES.open_history(hand_made(), tmp_path) as source:
         for file in tmp_path.glob("facts-*"):
             file.unlink()
         with pytest.raises(SourceProblem, match="the data cannot be read"):
