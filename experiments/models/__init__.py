@@ -37,13 +37,14 @@ from experiments.models.survival import (
     SurvivalDifferenceRow,
     SurvivalRow,
 )
+from experiments.models.traffic import ForcedVariant, HoldoutMember, Layer, SdkKey, Traffic
 
 __all__ = [
     "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
     "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
-    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
-    "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
-    "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
-    "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",
-    "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
+    "Experiment", "FactCountRow", "FlipRow", "ForcedVariant", "HazardPeriodRow", "HeterogeneityRow", "HoldoutMember",
+    "Layer", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow",
+    "OecRow", "OutcomeRow", "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow",
+    "SdkKey", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow",
+    "Traffic", "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip
