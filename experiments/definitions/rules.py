@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from experiments import targeting
+from experiments import payloads, targeting
 from experiments.definitions.errors import Violation
 from experiments.definitions.schema import (
     ColumnsFile,
@@ -26,11 +26,17 @@ _KIND_KEYS = ("column", "numerator", "denominator", "event", "cap", "adjust")
 #: Names that mean something of their own where a window is named.
 RESERVED_WINDOWS = frozenset({"latest"})
 
+#: Words that an answer to a program has in place of a variant.
+RESERVED_VARIANTS = frozenset({"held_out", "none"})
+
 
 def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Violation]:
     """Yield every broken rule of a definition whose keys are well-formed. ``horizon`` is in weeks."""
     if file.variants is not None:
         yield from _variants(file.variants)
+        yield from _payloads(file.variants)
+    if isinstance(file, ExperimentFile):
+        yield from _variant_names(file.variants)
     if isinstance(file, HoldoutFile):
         yield from _holdout(file)
     yield from _source(file.source)
@@ -72,6 +78,31 @@ def _weights(variants: Sequence[VariantFile]) -> Iterator[Violation]:
                 f"is missing for variant `{variant.key}`; give every variant a weight, or none "
                 "if the designed split is not known",
             )
+
+
+def _variant_names(variants: Sequence[VariantFile]) -> Iterator[Violation]:
+    for number, variant in enumerate(variants):
+        if variant.key in RESERVED_VARIANTS:
+            yield Violation(f"variants[{number}].key", f"`{variant.key}` is what units are told that get no variant")
+
+
+def _payloads(variants: Sequence[VariantFile]) -> Iterator[Violation]:
+    """What variants deliver is of one type: a program asks for a flag as a number or a text, not as either."""
+    given = [variant for variant in variants if variant.payload is not None]
+    if not given:
+        return
+    types: dict[str, str] = {}
+    for number, variant in enumerate(variants):
+        field = f"variants[{number}].payload"
+        try:
+            types.setdefault(payloads.type_of(variant.payload), variant.key)
+        except ValueError as wrong:
+            yield Violation(field, str(wrong))
+    if {"a whole number", "a number"} == set(types):
+        return
+    if len(types) > 1:
+        found = " and ".join(f"{name} ({key})" for name, key in sorted(types.items()))
+        yield Violation("variants", f"payloads must be of one type (found {found})")
 
 
 def _holdout(file: HoldoutFile) -> Iterator[Violation]:

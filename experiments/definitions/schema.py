@@ -183,7 +183,8 @@ class HoldoutFile(PlanFile):
     holdout: Key
     fraction: Annotated[Number, Field(gt=0, le=0.5)]
     planned_end_date: Day
-    members: list[Name] = Field(default_factory=list)
+    members: list[Key] = Field(default_factory=list)
+    washout_weeks: Annotated[int, Field(ge=0, le=52)] | None = None
     variants: Annotated[list[VariantFile], Field(min_length=2, max_length=2)] | None = None
     enrollment_weeks: Annotated[int, Field(ge=1, le=LONGEST_WEEKS)] | None = None
     horizon_weeks: Annotated[int, Field(ge=1, le=LONGEST_WEEKS)] | None = None
@@ -192,6 +193,6 @@ class HoldoutFile(PlanFile):
 
 #: Keys kept with the plan for readers and for assignment; no estimate uses them.
 RESERVED = (
-    "layer", "share", "phases", "targeting", "salt",
+    "layer", "share", "phases", "targeting", "salt", "washout_weeks",
     "training_data", "model_version", "exploration", "annotations",
 )  # fmt: skip

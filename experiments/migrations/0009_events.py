@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """Sources that are tables of a database, and tables for the events that are sent to Holdfast."""
 
     dependencies = [
-        ("experiments", "0006_replays"),
+        ("experiments", "0008_traffic"),
     ]
 
     operations = [

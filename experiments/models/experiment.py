@@ -221,6 +221,10 @@ class Experiment(models.Model):
         self._must_be(CannotArchive, DRAFT, IN_REVIEW, DECIDED)
         self._move(CannotArchive, "archived", by, now, state=ARCHIVED, archived_at=self._not_before(now))
 
+    def record(self, verb: str, *, by: str, now: datetime, told: dict[str, Any], reason: str = "") -> None:
+        """Write down what else was done, unless it was changed meanwhile. Raises CannotChange."""
+        self._move(CannotChange, verb, by, now, told, reason)
+
     def _has_its_day_come(self, now: datetime) -> bool:
         return self.today(now) >= self.current_plan.load().start_date
 

@@ -23,7 +23,8 @@ from experiments.models import (
 )
 from experiments.models.audit import EXPERIMENT, HOLDFAST
 from experiments.models.states import ARCHIVED
-from experiments.services import access
+from experiments.services import access, traffic
+from experiments.services.slices import CannotSettle
 from experiments.services.suggest import did_you_mean
 from experiments.sources.base import SourceSpec
 
@@ -51,7 +52,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Applied:
-    """What applying one definition does. ``starts``: the start date has come, and the plan is frozen with it."""
+    """What applying one definition does.
+
+    Attributes:
+        starts: the start date has come, and the plan is frozen with it.
+        traffic: lines that say what it takes of all units; none for what takes whoever comes.
+    """
 
     key: str
     kind: str
@@ -59,6 +65,7 @@ class Applied:
     plan_version: int
     starts: bool
     changes: tuple[Change, ...]
+    traffic: tuple[str, ...] = ()
 
 
 def apply(
@@ -83,22 +90,25 @@ def apply(
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
-        applied = tuple(_stored(definition, now, amend, by, person) for definition in definitions)
+        # A holdout comes before its members: what starts without it can never respect it.
+        ordered = sorted(definitions, key=lambda definition: definition.plan.kind != "holdout")
+        applied = {one.plan.key: _stored(one, now, amend, by, person) for one in ordered}
         transaction.set_rollback(dry_run)
-    return applied
+    return tuple(applied[definition.plan.key] for definition in definitions)
 
 
 def _stored(definition: Definition, now: datetime, amend: str | None, by: str, person: Person | None) -> Applied:
     try:
         experiment, applied = _apply_one(definition, now, amend, person)
+        told = traffic.settle(experiment, now)
         _record(applied, now, amend, by)
         starts = experiment.start_if_due(now) or applied.starts
-    except CannotStart as problem:
+    except (CannotStart, CannotSettle) as problem:
         raise CannotApply(f"{definition.file}: {problem}") from problem
     except DataError as error:  # such as NUL in a text, or an infinity in a reserved key
         first = (str(error).splitlines() or [""])[0]
         raise CannotApply(f"{definition.file}: the database cannot store a value of it: {first}") from error
-    return replace(applied, starts=starts)
+    return replace(applied, starts=starts, traffic=told)
 
 
 def _record(applied: Applied, now: datetime, amend: str | None, by: str) -> None:

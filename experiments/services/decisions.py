@@ -21,7 +21,7 @@ from experiments.models import CannotDecide, Decision, Evidence, Experiment, Loo
 from experiments.models import evidence as evidences
 from experiments.models.decision import BLIND
 from experiments.models.look import DONE
-from experiments.services import access
+from experiments.services import access, traffic
 from experiments.services.lifecycle import check_revision
 from experiments.services.results import find_experiment
 
@@ -137,6 +137,7 @@ def decide(
             experiment, evidence, look, variant=variant, action=action, reason=why, by=by, now=now
         )  # fmt: skip
         decision.save()
+        traffic.let_go(experiment, now)
     return decision
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
+
 from experiments.models import CannotChange, Decision, Experiment, Person
 from experiments.models.states import Verb
-from experiments.services import access
+from experiments.services import access, traffic
 from experiments.services.access import Action
 from experiments.services.results import find_experiment
 
@@ -45,7 +47,10 @@ def change(key: str, verb: Verb, *, by: Person, now: datetime, revision: int | N
     experiment = find_experiment(key)
     access.require(by, ACTIONS[verb], experiment)
     check_revision(experiment, revision)
-    METHODS[verb](experiment, by=by.email, now=now)
+    with transaction.atomic():
+        METHODS[verb](experiment, by=by.email, now=now)
+        if verb == "archive":
+            traffic.let_go(experiment, now)
     return experiment
 
 

@@ -273,6 +273,7 @@ def test_a_value_the_database_has_no_place_for_is_refused_with_its_file(define: 
 
 def test_a_date_in_a_payload_does_not_look_changed_at_each_apply(define: Define) -> None:
     variants = small_data.definition()["variants"]
+    variants[0]["payload"] = {}
     variants[1]["payload"] = {"from": date(2024, 1, 1), "share": 0.1}
     one(define(variants=variants))
     assert one(define(variants=variants)).action == "unchanged"

@@ -71,6 +71,14 @@ def twin_variant(definition: dict[str, Any]) -> None:
     definition["variants"].append({"key": "treatment", "weight": 1})
 
 
+def payloads(control: Any, treatment: Any) -> Change:
+    def change(definition: dict[str, Any]) -> None:
+        for variant, payload in zip(definition["variants"], (control, treatment), strict=True):
+            variant["payload"] = payload
+
+    return change
+
+
 BROKEN: dict[str, tuple[Change, list[str]]] = {
     "unknown key": (
         at("horizon_week", value=6),
@@ -191,6 +199,37 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "a phase after enrollment": (
         at("phases", value=[{"week": 2, "share": 1}]),
         ["phases[0].week: 2 is not one of the 2 enrollment weeks from 0"],
+    ),
+    "a payload for some variants only": (
+        at("variants", 1, "payload", value=1),
+        [
+            "variants[0].payload: must be a boolean, text, a whole number, a number, a list or a mapping",
+            "found nothing",
+        ],
+    ),
+    "payloads of two types": (
+        payloads(1, "one"),
+        ["variants: payloads must be of one type (found a whole number (control) and text (treatment))"],
+    ),
+    "a payload that is not finite": (
+        payloads(1.0, float("inf")),
+        ["variants[1].payload: must be a finite number (found inf)"],
+    ),
+    "a payload that is not exact everywhere": (
+        payloads(1, 2**53 + 1),
+        ["variants[1].payload: whole numbers lie within ±2^53 (found 9007199254740993)"],
+    ),
+    "a payload whose inside is none": (
+        payloads([], [{"a": float("nan")}]),
+        ["variants[1].payload: must be a finite number (found nan)"],
+    ),
+    "a payload with a key that is no text": (
+        payloads({}, {1: "a"}),
+        ["variants[1].payload: keys inside are text (found 1)"],
+    ),
+    "a variant called like none": (
+        at("variants", 1, "key", value="held_out"),
+        ["variants[1].key: `held_out` is what units are told that get no variant"],
     ),
     "a salt with a colon": (at("salt", value="a:b"), ["salt:", "a-z, 0-9", "found 'a:b'"]),
     "an event that is weighed": (

@@ -69,6 +69,7 @@ def _lines(applied: Applied, dry_run: bool) -> Iterator[str]:
         yield f"{applied.kind} {applied.key}: {would}{applied.action}{version}"
     if applied.action != "created":
         yield from (_change(change) for change in applied.changes)
+    yield from (f"  {line}" for line in applied.traffic)
     if applied.starts:
         yield "  its start date has come: " + ("the plan would be frozen" if dry_run else "the plan is frozen")
 
