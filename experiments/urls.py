@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, probes, scorecard
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -31,6 +31,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/", people.people, name="people"),
     path("people/<int:number>/role/", people.role, name="person-role"),
     path("people/<int:number>/active/", people.active, name="person-active"),
+    path("healthz", probes.alive, name="alive"),
+    path("readyz", probes.ready, name="ready"),
+    path("-/metrics", probes.counts, name="counts"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),

@@ -91,6 +91,11 @@ TABLE = [
     Row("person-role", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     Row("person-active", "get", LOGIN, NO, NO, NO, NO, NO, METHOD),
     Row("person-active", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
+    *(
+        Row(name, method, *[found if method == "get" else METHOD] * len(ROLES))
+        for name, found in (("alive", OK), ("ready", OK), ("counts", 404))  # counts want a token, and there is none
+        for method in ("get", "post")
+    ),
     Row("account_login", "get", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_login", "post", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_logout", "get", DONE, OK, OK, OK, OK, OK, OK),
@@ -154,6 +159,7 @@ def cases() -> dict[str, Case]:
         "archive": Case(reverse("archive", args=["ended"]), {"revision": decided.revision}),
         "decide": Case(reverse("decide", args=[key, "treatment"]), decision),
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
+        **{name: Case(reverse(name), {}) for name in ("alive", "ready", "counts")},
         "people": Case(reverse("people"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),
         "person-active": Case(reverse("person-active", args=[subject.pk]), {"active": "no"}),
