@@ -13,6 +13,7 @@ WITHOUT_DATABASE = {
     "compilemessages",
     "diffsettings",
     "findstatic",
+    "healthy",
     "help",
     "makemessages",
     "version",

@@ -1,6 +1,7 @@
 """How people sign in: what django-allauth, django-axes and Django's sessions are told about Holdfast's accounts."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -37,3 +38,14 @@ def login_name(request: HttpRequest, credentials: Mapping[str, Any] | None) -> s
     """The e-mail address that somebody tries to sign in with: failures are counted whatever its case."""
     typed = (credentials or {}).get("email") or request.POST.get("login", "")
     return str(typed).strip().lower()
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where a request comes from: what the outermost of our own proxies was called from, whatever the caller claims."""
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    proxies = settings.HOLDFAST_PROXIES
+    found = hops[-proxies] if 0 < proxies <= len(hops) else ""
+    try:
+        return str(ip_address(found))
+    except ValueError:
+        return str(request.META.get("REMOTE_ADDR", ""))

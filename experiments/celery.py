@@ -7,11 +7,11 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import PersistentScheduler
-from celery.signals import beat_init, celeryd_init
+from celery.signals import beat_init, before_task_publish, celeryd_init, setup_logging, task_postrun, task_prerun
 from django.conf import settings
 from kombu.transport import TRANSPORT_ALIASES
 
-from experiments import embedded
+from experiments import embedded, logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
 
@@ -28,6 +28,11 @@ class Scheduler(PersistentScheduler):
     def setup_schedule(self) -> None:
         embedded.make_home(settings.HOLDFAST_HOME)
         super().setup_schedule()
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Leave a mark at every turn: a beat that hangs is known by an old one."""
+        settings.HOLDFAST_BEAT_MARK.touch()
+        return float(super().tick(*args, **kwargs))
 
 
 def make_queue_folders() -> None:
@@ -53,6 +58,29 @@ def acquire_database(**_: Any) -> None:
     except embedded.ServerProblem as problem:
         print(problem, file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Celery sets up loggers of its own unless somebody takes this on: Django has done it, by LOGGING."""
+
+
+@before_task_publish.connect
+def send_request_id(headers: dict[str, Any], **_: Any) -> None:
+    """A task carries the id of the request that asked for it, and so do the tasks that follow from it."""
+    if found := logs.bound_request_id():
+        headers[logs.REQUEST_ID] = found
+
+
+@task_prerun.connect
+def bind_task(task_id: str, task: Any, **_: Any) -> None:
+    name = task.name.rpartition(".")[2]
+    logs.begin(getattr(task.request, logs.REQUEST_ID, None), task=name, task_id=task_id)
+
+
+@task_postrun.connect
+def unbind_task(**_: Any) -> None:
+    logs.begin()
 
 
 make_queue_folders()

@@ -115,8 +115,8 @@ class Children:
 def web_command(host: str, port: int) -> list[str]:
     """gunicorn, serving the pages."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    options = ["--bind", address, "--workers", "2", "--threads", "4", "--log-level", "warning", "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", "experiments.wsgi:application", *options]
+    options = ["--config", "python:experiments.webserver", "--bind", address]
+    return [sys.executable, "-m", "gunicorn", *options, "experiments.wsgi:application"]
 
 
 def worker_command(concurrency: int | None = None) -> list[str]:

@@ -9,46 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
 
-from experiments import embedded
+from experiments import embedded, environment, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOLDFAST_HOME = embedded.default_home()
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 
 
-def _flag(name: str) -> bool:
-    value = os.environ.get(name, "0")
-    if value not in ("0", "1"):
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be 0 or 1.")
-    return value == "1"
-
-
-def _positive_int(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
-    if not value.isdecimal() or int(value) < 1:
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number, 1 or more.")
-    return int(value)
-
-
-def _digest(name: str) -> str:
-    value = os.environ.get(name, "").lower()
-    if value and not (len(value) == 64 and set(value) <= set("0123456789abcdef")):
-        raise ImproperlyConfigured(f"{name} must be a SHA-256 in hexadecimal: `printf %s KEY | sha256sum` prints it.")
-    return value
-
-
-def _names(name: str, default: list[str]) -> list[str]:
-    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
-
-
 def _secret_key(hosts: list[str]) -> str:
     """The given key; a generated one is good enough only while nobody else can reach this machine's pages."""
-    given = os.environ.get("HOLDFAST_SECRET_KEY", "")
+    given = environment.secret("HOLDFAST_SECRET_KEY")
     if given:
         return given
     if set(hosts) - set(LOOPBACK):
@@ -82,32 +55,6 @@ def _write_once(path: Path, text: str) -> None:
         draft.unlink()
 
 
-def _database(url: str) -> dict[str, Any]:
-    if not url:
-        return {**embedded.conninfo(HOLDFAST_HOME), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-    try:
-        parts: dict[str, Any] = dict(conninfo_to_dict(url))
-    except psycopg.ProgrammingError:  # its message repeats the address, password and all
-        raise ImproperlyConfigured(
-            "DATABASE_URL is not the address of a PostgreSQL database. It looks like "
-            "postgresql://user:password@host:5432/name."
-        ) from None
-    name = parts.pop("dbname", None)
-    if not name and "service" not in parts:
-        raise ImproperlyConfigured("DATABASE_URL names no database: add its name at the end, as in .../holdfast.")
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": name or "",
-        "USER": parts.pop("user", ""),
-        "PASSWORD": parts.pop("password", ""),
-        "HOST": parts.pop("host", ""),
-        "PORT": str(parts.pop("port", "")),
-        "OPTIONS": parts,
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
-
-
 def _collected(manifest: Path, sources: Path) -> bool:
     """Collected files are used only while they are newer than all of ours: pages break on a name they do not have."""
     if not manifest.exists():
@@ -117,8 +64,8 @@ def _collected(manifest: Path, sources: Path) -> bool:
 
 
 # --- who may come in -------------------------------------------------------------------------------------------------
-DEBUG = _flag("HOLDFAST_DEBUG")
-ALLOWED_HOSTS = _names("HOLDFAST_ALLOWED_HOSTS", LOOPBACK)
+DEBUG = environment.flag("HOLDFAST_DEBUG")
+ALLOWED_HOSTS = environment.names("HOLDFAST_ALLOWED_HOSTS", LOOPBACK)
 SECRET_KEY = _secret_key(ALLOWED_HOSTS)
 LOCAL_ONLY = not set(ALLOWED_HOSTS) - set(LOOPBACK)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL_ONLY
@@ -129,8 +76,20 @@ CSRF_COOKIE_NAME = "holdfast_csrf" if LOCAL_ONLY else "__Host-holdfast_csrf"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day: who stays away for longer signs in again
 SESSION_SAVE_EVERY_REQUEST = False
-CSRF_TRUSTED_ORIGINS = _names("HOLDFAST_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS = environment.names("HOLDFAST_TRUSTED_ORIGINS", [])
 SECURE_REFERRER_POLICY = "same-origin"
+# Other machines are served over https alone. Probes and metrics are asked for inside, often by address and in plain.
+SECURE_SSL_REDIRECT = not LOCAL_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^-/metrics$"]
+SECURE_HSTS_SECONDS = 0 if LOCAL_ONLY else environment.whole_number("HOLDFAST_HSTS_SECONDS", 365 * 24 * 3600, 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+# Having a whole domain built into browsers as https-only is for the owner of that domain to decide, not for one host.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+# How many proxies stand before the pages. They set X-Forwarded-Proto, and each adds to X-Forwarded-For the address
+# that it was called from. With none of them both headers are anybody's invention, and are not read.
+HOLDFAST_PROXIES = environment.whole_number("HOLDFAST_PROXIES", 0, 0)
+if HOLDFAST_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
 
 # Charts are drawn by vega-embed with an expression interpreter and without a style sheet of its own, so neither eval
@@ -152,7 +111,7 @@ CONTENT_SECURITY_POLICY = {
 # --- people ----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "experiments.Person"
 # The demo gives its own web server the name of its run. Accounts of the demo are good in that run alone.
-HOLDFAST_DEMO_RUN = os.environ.get("HOLDFAST_DEMO_RUN", "") or None
+HOLDFAST_DEMO_RUN = environment.text("HOLDFAST_DEMO_RUN") or None
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "experiments.accounts.PersonBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
@@ -180,6 +139,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 # Per account and address: who guesses locks out nobody but themselves.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "experiments.accounts.client_address"
 AXES_USERNAME_CALLABLE = "experiments.accounts.login_name"
 AXES_LOCKOUT_TEMPLATE = "account/locked.html"
 AXES_RESET_ON_SUCCESS = True
@@ -190,22 +150,23 @@ AXES_VERBOSE = False
 
 # --- the API ---------------------------------------------------------------------------------------------------------
 # Counted in the database and so in all web processes together, for each token.
-HOLDFAST_API_REQUESTS_PER_MINUTE = _positive_int("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
+HOLDFAST_API_REQUESTS_PER_MINUTE = environment.whole_number("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
+
 # --- programs --------------------------------------------------------------------------------------------------------
 # The key with which servers send events, as its SHA-256 in hexadecimal. Without one, nobody can.
-HOLDFAST_SERVER_KEY_SHA256 = _digest("HOLDFAST_SERVER_KEY_SHA256")
+HOLDFAST_SERVER_KEY_SHA256 = environment.digest("HOLDFAST_SERVER_KEY_SHA256")
 
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
-EMAIL_HOST = os.environ.get("HOLDFAST_EMAIL_HOST", "")
+EMAIL_HOST = environment.text("HOLDFAST_EMAIL_HOST")
 HOLDFAST_EMAIL = bool(EMAIL_HOST)
-EMAIL_PORT = _positive_int("HOLDFAST_EMAIL_PORT", 587)
-EMAIL_HOST_USER = os.environ.get("HOLDFAST_EMAIL_USER", "")
-EMAIL_HOST_PASSWORD = os.environ.get("HOLDFAST_EMAIL_PASSWORD", "")
+EMAIL_PORT = environment.whole_number("HOLDFAST_EMAIL_PORT", 587)
+EMAIL_HOST_USER = environment.text("HOLDFAST_EMAIL_USER")
+EMAIL_HOST_PASSWORD = environment.secret("HOLDFAST_EMAIL_PASSWORD")
 EMAIL_USE_SSL = EMAIL_PORT == 465
-EMAIL_USE_TLS = not EMAIL_USE_SSL and not _flag("HOLDFAST_EMAIL_PLAIN")
+EMAIL_USE_TLS = not EMAIL_USE_SSL and not environment.flag("HOLDFAST_EMAIL_PLAIN")
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = os.environ.get("HOLDFAST_EMAIL_FROM", "") or "holdfast@localhost"
+DEFAULT_FROM_EMAIL = environment.text("HOLDFAST_EMAIL_FROM", "holdfast@localhost")
 
 # --- the application -------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -221,6 +182,8 @@ INSTALLED_APPS = [
     "experiments",
 ]
 MIDDLEWARE = [
+    "experiments.views.observed.Observed",
+    "experiments.views.probes.Early",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -255,17 +218,28 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- database --------------------------------------------------------------------------------------------------------
-DATABASE_URL = os.environ.get("DATABASE_URL", "")
+DATABASE_URL = environment.secret("DATABASE_URL")
 HOLDFAST_EMBEDDED = not DATABASE_URL  # Holdfast's own server, which processes acquire before they use it
-DATABASES = {"default": _database(DATABASE_URL)}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **(
+            embedded.conninfo(HOLDFAST_HOME)
+            if HOLDFAST_EMBEDDED
+            else environment.database(DATABASE_URL, environment.secret("HOLDFAST_DATABASE_PASSWORD"))
+        ),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
 
 # --- Celery ----------------------------------------------------------------------------------------------------------
 # Looks are leases in the database: a worker that has not finished a cell after this time is taken for dead.
-HOLDFAST_LEASE_SECONDS = _positive_int("HOLDFAST_LEASE_SECONDS", 30)
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "") or "filesystem://localhost"
+HOLDFAST_LEASE_SECONDS = environment.whole_number("HOLDFAST_LEASE_SECONDS", 30)
+CELERY_BROKER_URL = environment.secret("CELERY_BROKER_URL") or "filesystem://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("filesystem:")
 HOLDFAST_QUEUE_FOLDER = HOLDFAST_HOME / "queue"
-if CELERY_BROKER_URL.startswith("filesystem:"):
+if not CELERY_WORKER_ENABLE_REMOTE_CONTROL:  # `celery inspect` would mean more files to poll
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(HOLDFAST_QUEUE_FOLDER / "messages"),
         "data_folder_out": str(HOLDFAST_QUEUE_FOLDER / "messages"),
@@ -273,7 +247,6 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "control_folder": str(HOLDFAST_QUEUE_FOLDER / "control"),
         "polling_interval": 0.1,  # seconds; the transport's own default of 1 makes every message slow
     }
-    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # `celery inspect` would mean more files to poll
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "holdfast"
 CELERY_TASK_IGNORE_RESULT = True  # results are rows that the tasks write themselves
@@ -284,7 +257,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 # Beat asks what is due; which looks that is, is a question to the database. A question that no worker took before the
 # next one is void, so none pile up while workers are away.
-HOLDFAST_SCHEDULE_SECONDS = _positive_int("HOLDFAST_SCHEDULE_SECONDS", 300)
+HOLDFAST_SCHEDULE_SECONDS = environment.whole_number("HOLDFAST_SCHEDULE_SECONDS", 300)
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "take what is due": {
         "task": "experiments.tasks.take_due_looks",
@@ -298,6 +271,8 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
 }
 CELERY_BEAT_SCHEDULER = "experiments.celery:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 30  # seconds; it leaves a mark that often
+HOLDFAST_BEAT_MARK = HOLDFAST_HOME / "beat-alive"
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOLDFAST_HOME / "beat-schedule")
 
 # --- static files ----------------------------------------------------------------------------------------------------
@@ -317,12 +292,10 @@ STORAGES = {
     },
 }
 
-# --- logging ---------------------------------------------------------------------------------------------------------
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
-}
+# --- logging and monitoring ------------------------------------------------------------------------------------------
+LOGGING = logs.config(
+    environment.one_of("HOLDFAST_LOG", ("json", "lines"), "lines" if LOCAL_ONLY else "json"),
+    environment.one_of("HOLDFAST_LOG_LEVEL", logs.LEVELS, "WARNING" if LOCAL_ONLY else "INFO"),
+)
+# Without a token nobody gets the counts.
+HOLDFAST_METRICS_TOKEN = environment.secret("HOLDFAST_METRICS_TOKEN")

@@ -3,7 +3,9 @@
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from experiments.api import docs, events, v1
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, tokens
+from experiments.views import (
+    account, catalog, decisions, lifecycle, methods, people, portfolio, probes, scorecard, tokens,
+)  # fmt: skip
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -38,6 +40,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/openapi.json", v1.openapi, name="api-openapi"),
     path("api/v1/events", events.events, name="events"),
     path("api/v1/", include((v1.urlpatterns, "api"))),
+    path("healthz", probes.alive, name="alive"),
+    path("readyz", probes.ready, name="ready"),
+    path("-/metrics", probes.counts, name="counts"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from analysis import scorecard as scorecards
 from analysis.replay import replay
 from analysis.triangle import Triangle, combine
-from experiments import queue
+from experiments import logs, queue
 from experiments.models import Claim, CurrentTriangle, Look, LookCell, Plan, write_replay, write_scorecard
 from experiments.models.look import CHECK, DONE, FINISH, MOMENTS, PLANNED, RUNNING, STAGES, WAITING
 from experiments.models.packing import pack_triangle, unpack_triangle
@@ -43,6 +43,11 @@ def run(cell_id: int, now: datetime) -> None:
     claim = _claim(cell_id)
     if claim is None:
         return
+    with logs.about(look_id=claim.cell.look_id, cell=f"{claim.cell.kind} {claim.cell.partition}"):
+        _run(claim, now)
+
+
+def _run(claim: Claim, now: datetime) -> None:
     if claim.cell.attempts > MOST_CLAIMS:
         _give_up(claim)
         return
@@ -54,7 +59,7 @@ def run(cell_id: int, now: datetime) -> None:
         if LookCell.objects.held(claim).exists():
             claim.cell.look.fail(str(problem))
     except Exception as error:
-        log.exception("cell %s of look %s", claim.cell, claim.cell.look_id)
+        log.exception("a cell was not done")
         _put_back(claim, error)
     else:
         if delivered:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from analysis import windows
 from analysis.plan import Plan as PlanBody
+from experiments import logs
 from experiments.models import CannotStart, Experiment, Look, LookCell, states
 from experiments.models.look import DONE, FAILED, LEASED, PLANNED, RUNNING
 from experiments.queue import QueueProblem
@@ -101,6 +102,11 @@ def _taken(experiment: Experiment, as_of: date, now: datetime) -> bool:
 
 
 def _take(look: DueLook, now: datetime) -> None:
+    with logs.about(experiment=look.key, as_of=look.as_of.isoformat()):
+        _try(look, now)
+
+
+def _try(look: DueLook, now: datetime) -> None:
     try:
         plan_look(look.key, look.as_of, now, by=SCHEDULE)
     except CannotRefresh as problem:

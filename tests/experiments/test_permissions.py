@@ -99,6 +99,11 @@ TABLE = [
     *(Row("api-openapi", way, *[got] * 7) for way, got in (("get", OK), ("post", METHOD))),
     Row("events", "get", *[METHOD] * 7),
     Row("events", "post", *[401] * 7),  # a session is no key
+    *(
+        Row(name, method, *[found if method == "get" else METHOD] * len(ROLES))
+        for name, found in (("alive", OK), ("ready", OK), ("counts", 404))  # counts want a token, and there is none
+        for method in ("get", "post")
+    ),
     Row("account_login", "get", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_login", "post", OK, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_logout", "get", DONE, OK, OK, OK, OK, OK, OK),
@@ -163,6 +168,7 @@ def cases() -> dict[str, Case]:
         "archive": Case(reverse("archive", args=["ended"]), {"revision": decided.revision}),
         "decide": Case(reverse("decide", args=[key, "treatment"]), decision),
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
+        **{name: Case(reverse(name), {}) for name in ("alive", "ready", "counts")},
         "people": Case(reverse("people"), {}),
         "events": Case(reverse("events"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),

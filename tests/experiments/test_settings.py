@@ -144,6 +144,10 @@ def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
         ("HOLDFAST_SCHEDULE_SECONDS", "0"),
         ("HOLDFAST_EMAIL_PORT", "smtp"),
         ("HOLDFAST_EMAIL_PLAIN", "true"),
+        ("HOLDFAST_PROXIES", "-1"),
+        ("HOLDFAST_PROXIES", "one"),
+        ("HOLDFAST_LOG", "xml"),
+        ("HOLDFAST_LOG_LEVEL", "loud"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, variable: str, value: str) -> None:
@@ -192,3 +196,76 @@ def test_nothing_but_our_own_files_may_be_loaded_by_a_page(tmp_path: Path) -> No
     assert directives["script-src"] == ["'self'"]
     assert directives["style-src"] == ["'self'"]
     assert directives["frame-ancestors"] == ["'none'"]
+
+
+#: What a server sets at the least.
+PRODUCTION = {
+    "HOLDFAST_ALLOWED_HOSTS": "holdfast.example.com",
+    "HOLDFAST_SECRET_KEY": "a key that is long enough, has many letters, and is used in this test alone",
+    "HOLDFAST_PROXIES": "1",
+    "DATABASE_URL": "postgresql://holdfast@database.example.com/holdfast",
+    "CELERY_BROKER_URL": "redis://broker.example.com/0",
+}
+
+
+def test_djangos_own_checks_for_a_server_find_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, ["manage.py", "check", "--deploy", "--fail-level", "INFO"], **PRODUCTION)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("System check identified no issues")
+
+
+def test_other_machines_are_served_over_https_alone(tmp_path: Path) -> None:
+    names = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS")
+    assert list(read(tmp_path, *names).values()) == [False, 0, False]
+    assert list(read(tmp_path, *names, **PRODUCTION).values()) == [True, 365 * 24 * 3600, True]
+    assert list(read(tmp_path, *names, **PRODUCTION, HOLDFAST_HSTS_SECONDS="60").values()) == [True, 60, True]
+
+
+def test_the_headers_of_a_proxy_are_read_only_where_there_is_one(tmp_path: Path) -> None:
+    found = "import experiments.settings as s; print(getattr(s, 'SECURE_PROXY_SSL_HEADER', None))"
+    assert run(tmp_path, ["-c", found]).stdout == "None\n"
+    assert run(tmp_path, ["-c", found], **PRODUCTION).stdout == "('HTTP_X_FORWARDED_PROTO', 'https')\n"
+
+
+SECRETS = {
+    "HOLDFAST_SECRET_KEY": "SECRET_KEY",
+    "HOLDFAST_EMAIL_PASSWORD": "EMAIL_HOST_PASSWORD",
+    "HOLDFAST_METRICS_TOKEN": "HOLDFAST_METRICS_TOKEN",
+    "CELERY_BROKER_URL": "CELERY_BROKER_URL",
+}
+
+
+def test_secrets_may_be_in_files(tmp_path: Path) -> None:
+    for variable in (*SECRETS, "DATABASE_URL", "HOLDFAST_DATABASE_PASSWORD"):
+        (tmp_path / variable).write_text(f"the {variable}\n")
+    (tmp_path / "DATABASE_URL").write_text("postgresql://ann@db.example.com/trials\n")
+    files = {f"{variable}_FILE": str(tmp_path / variable) for variable in (*SECRETS, "DATABASE_URL")}
+    files["HOLDFAST_DATABASE_PASSWORD_FILE"] = str(tmp_path / "HOLDFAST_DATABASE_PASSWORD")
+    found = read(tmp_path, *SECRETS.values(), "DATABASES", **files)
+    assert {variable: found[name] for variable, name in SECRETS.items()} == {
+        variable: f"the {variable}" for variable in SECRETS
+    }
+    database = found["DATABASES"]["default"]
+    assert (database["USER"], database["PASSWORD"]) == ("ann", "the HOLDFAST_DATABASE_PASSWORD")
+
+
+def test_a_secrets_file_that_is_wrong_is_named_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfehush")
+    for name, why in (("missing", "No such file"), ("empty", "is empty"), ("binary", "no text"), (".", "directory")):
+        message = refusal(tmp_path, HOLDFAST_SECRET_KEY_FILE=str(tmp_path / name))
+        assert "HOLDFAST_SECRET_KEY_FILE" in message
+        assert why in message
+        assert "hush" not in message
+
+
+def test_a_secret_is_given_once(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("given")
+    both = {"HOLDFAST_SECRET_KEY": "hush", "HOLDFAST_SECRET_KEY_FILE": str(tmp_path / "key")}
+    message = refusal(tmp_path, **both)
+    assert "HOLDFAST_SECRET_KEY and HOLDFAST_SECRET_KEY_FILE are both set" in message
+    assert "hush" not in message
+    twice = {"DATABASE_URL": "postgresql://ann:hush@db/trials", "HOLDFAST_DATABASE_PASSWORD": "hush"}
+    message = refusal(tmp_path, **twice)
+    assert "DATABASE_URL has a password in it" in message
+    assert "hush" not in message
