@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}scorecard.csv", scorecard.as_csv, name="scorecard-csv"),
     path(f"{EXPERIMENT}charts/<str:variant>/<str:metric>/", scorecard.chart, name="chart"),
     path(f"{EXPERIMENT}chart.csv", scorecard.chart_csv, name="chart-csv"),
+    path(f"{EXPERIMENT}definition.yaml", scorecard.definition, name="definition"),
     path(f"{EXPERIMENT}refresh/", lifecycle.refresh, name="refresh"),
     path(f"{EXPERIMENT}history/", lifecycle.history, name="history"),
     path(f"{EXPERIMENT}owners/", lifecycle.owners, name="owners"),

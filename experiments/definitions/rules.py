@@ -31,6 +31,8 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
         yield from _variants(file.variants)
     if isinstance(file, HoldoutFile):
         yield from _holdout(file)
+    if file.planned_end_date is not None and file.planned_end_date <= file.start_date:
+        yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
     yield from _source(file.source)
     yield from _windows(file, horizon)
     yield from _repeated("metrics", [metric.key for metric in file.metrics])
@@ -73,8 +75,6 @@ def _weights(variants: Sequence[VariantFile]) -> Iterator[Violation]:
 
 
 def _holdout(file: HoldoutFile) -> Iterator[Violation]:
-    if file.planned_end_date <= file.start_date:
-        yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
     roles = {variant.key: variant.control for variant in file.variants or ()}
     if roles and roles != {"held_out": True, "launched": False}:
         yield Violation("variants", "a holdout has the variants held_out (the control) and launched")

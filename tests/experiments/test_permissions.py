@@ -65,6 +65,7 @@ TABLE = [
     *reading("progress"),
     *reading("scorecard-json"),
     *reading("scorecard-csv"),
+    *reading("definition"),
     *reading("chart"),
     *reading("chart-csv"),
     *reading("metrics"),
@@ -130,7 +131,7 @@ def cases() -> dict[str, Case]:
         "revision": look.experiment.revision,
     }  # fmt: skip
     plain = {name: Case(reverse(name, args=[key]), {}) for name in (
-        "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh")}  # fmt: skip
+        "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh", "definition")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
     return {
