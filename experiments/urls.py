@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.views import account, catalog, configure, decisions, lifecycle, methods, people, portfolio, scorecard
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -23,6 +23,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}start/", lifecycle.verb_view("start"), name="start"),
     path(f"{EXPERIMENT}archive/", lifecycle.verb_view("archive"), name="archive"),
     path(f"{EXPERIMENT}decide/<str:variant>/", decisions.decide, name="decide"),
+    path("new/", configure.begin, name="configure"),
+    path("drafts/<int:number>/apply/", configure.apply, name="draft-apply"),
+    path("drafts/<int:number>/discard/", configure.discard, name="draft-discard"),
+    path("drafts/<int:number>/<str:name>/", configure.step, name="draft"),
+    path("drafts/<int:number>/<str:name>/check/", configure.check, name="draft-check"),
     path("decisions/", decisions.log, name="decisions"),
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("metrics/", catalog.metrics, name="metrics"),

@@ -11,6 +11,7 @@ from experiments.models.claims import (
     RollbackRow,
 )
 from experiments.models.decision import Decision
+from experiments.models.draft import Draft
 from experiments.models.evidence import Evidence
 from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
@@ -40,8 +41,8 @@ from experiments.models.survival import (
 
 __all__ = [
     "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
-    "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
-    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
+    "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "Draft", "EffectRow", "EventCell",
+    "Evidence", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
     "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",

@@ -21,7 +21,7 @@ from experiments.models import (
     Variant,
 )
 from experiments.models.audit import EXPERIMENT, HOLDFAST
-from experiments.models.states import ARCHIVED
+from experiments.models.states import ARCHIVED, DRAFT
 from experiments.services.suggest import did_you_mean
 from experiments.sources.base import SourceSpec
 
@@ -66,10 +66,11 @@ def apply(
     amend: str | None = None,
     dry_run: bool = False,
     by: str = HOLDFAST,
+    review: bool = False,
 ) -> tuple[Applied, ...]:
     """Apply definitions in one transaction and say what changed. A dry run does the same and takes it all back.
 
-    ``by`` says in the audit log who did it.
+    ``by`` says in the audit log who did it. With ``review``, drafts are given to review and none starts by itself.
 
     Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why.
     """
@@ -77,17 +78,32 @@ def apply(
         raise CannotApply("--amend needs a reason, in words that will stand beside the results")
     _check_repeated(definitions)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
-        applied = tuple(_stored(definition, now, amend, by) for definition in definitions)
+        hold_lock()
+        applied = tuple(_stored(definition, now, amend, by, review) for definition in definitions)
         transaction.set_rollback(dry_run)
     return applied
 
 
-def _stored(definition: Definition, now: datetime, amend: str | None, by: str) -> Applied:
+def hold_lock() -> None:
+    """Let nobody else apply anything until this transaction is over."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
+
+
+def changes_of(experiment: Experiment | None, definition: Definition) -> tuple[Change, ...]:
+    """What applying a definition changes in an experiment, None for a new one. Raises CannotApply."""
+    source = _registered(definition)
+    after = _flat(definition.plan, source or _source_of(definition.source))
+    before = {} if experiment is None else _flat(experiment.current_plan.load(), experiment.source)
+    return _difference(before, after)
+
+
+def _stored(definition: Definition, now: datetime, amend: str | None, by: str, review: bool) -> Applied:
     try:
-        experiment, applied = _apply_one(definition, now, amend)
+        experiment, applied = _apply_one(definition, now, amend, review)
         _record(applied, now, amend, by)
+        if review and experiment.state == DRAFT:
+            experiment.submit(by=by, now=now)
         starts = experiment.start_if_due(now) or applied.starts
     except CannotStart as problem:
         raise CannotApply(f"{definition.file}: {problem}") from problem
@@ -117,12 +133,12 @@ def _check_repeated(definitions: Sequence[Definition]) -> None:
         files[key] = definition.file
 
 
-def _apply_one(definition: Definition, now: datetime, amend: str | None) -> tuple[Experiment, Applied]:
+def _apply_one(definition: Definition, now: datetime, amend: str | None, review: bool) -> tuple[Experiment, Applied]:
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
     if stored is None:
         return _create(definition, source, now)
-    return _update(stored, definition, source, now, amend)
+    return _update(stored, definition, source, now, amend, review)
 
 
 def _create(definition: Definition, source: Source | None, now: datetime) -> tuple[Experiment, Applied]:
@@ -137,7 +153,12 @@ def _create(definition: Definition, source: Source | None, now: datetime) -> tup
 
 
 def _update(
-    experiment: Experiment, definition: Definition, source: Source | None, now: datetime, amend: str | None
+    experiment: Experiment,
+    definition: Definition,
+    source: Source | None,
+    now: datetime,
+    amend: str | None,
+    review: bool,
 ) -> tuple[Experiment, Applied]:
     plan = definition.plan
     if plan.kind != experiment.kind:
@@ -148,7 +169,7 @@ def _update(
     if experiment.state == ARCHIVED:
         raise CannotApply(f"{definition.file}: {experiment.key} is archived; give a new experiment another key")
     before = _flat(experiment.current_plan.load(), experiment.source)
-    starts = experiment.start_if_due(now)
+    starts = not review and experiment.start_if_due(now)
     _describe(experiment, definition)
     _move_source(experiment, definition.source, source)
     experiment.save()
@@ -238,9 +259,14 @@ def _registered(definition: Definition) -> Source | None:
 
 
 def _own_source(spec: SourceSpec) -> Source:
+    source = _source_of(spec)
+    source.save()
+    return source
+
+
+def _source_of(spec: SourceSpec) -> Source:
     source = Source()
     source.spec = spec
-    source.save()
     return source
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.definitions import DefinitionProblem, definition_text, parse
-from experiments.models import Experiment
+from experiments.models import Source
 from experiments.services.results import find_experiment
 from experiments.sources.base import SourceSpec
 
@@ -27,7 +27,7 @@ def export(key: str) -> Exported:
     The text is read back before it is given away, so that it never says something else than what is stored.
     """
     experiment = find_experiment(key)
-    stored, spec = experiment.current_plan, source_of(experiment)
+    stored, spec = experiment.current_plan, spec_of(experiment.source)
     text = definition_text(stored.load(), spec)
     try:
         again = parse(text.encode(), f"{key}.yaml", spec.folder)
@@ -38,8 +38,7 @@ def export(key: str) -> Exported:
     return Exported(key, text, "" if spec.name else str(spec.folder))
 
 
-def source_of(experiment: Experiment) -> SourceSpec:
+def spec_of(source: Source) -> SourceSpec:
     """Where a definition says that the data are: by name if they are registered, by their paths otherwise."""
-    source = experiment.source
     spec = source.spec
     return spec if source.key is None else SourceSpec("files", "", "", spec.folder, name=source.key)
