@@ -56,8 +56,8 @@ def test_values_are_put_and_found_by_the_paths_that_violations_name() -> None:
 
 
 def test_rules_that_join_keys_are_asked_before_the_other_steps_are_filled_in() -> None:
-    body = {"version": 1, "windows": {"early": [0, 4], "late": [2, 6]}, "start_date": "2024-01-01", "enrollment_weeks": 2,
-            "horizon_weeks": 6}  # fmt: skip
+    windows = {"early": [0, 4], "late": [2, 6]}
+    body = {"version": 1, "windows": windows, "start_date": "2024-01-01", "enrollment_weeks": 2, "horizon_weeks": 6}
     (found,) = violations(body, ("windows", "horizon_weeks"))
     assert found.field == "windows.late"
     assert "begins before the early window" in found.message
