@@ -4,8 +4,18 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from experiments.api import docs, events, v1
 from experiments.views import (
-    account, catalog, decisions, lifecycle, methods, people, portfolio, probes, scorecard, tokens,
-)  # fmt: skip
+    account,
+    catalog,
+    configure,
+    decisions,
+    lifecycle,
+    methods,
+    people,
+    portfolio,
+    probes,
+    scorecard,
+    tokens,
+)
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -17,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}scorecard.csv", scorecard.as_csv, name="scorecard-csv"),
     path(f"{EXPERIMENT}charts/<str:variant>/<str:metric>/", scorecard.chart, name="chart"),
     path(f"{EXPERIMENT}chart.csv", scorecard.chart_csv, name="chart-csv"),
+    path(f"{EXPERIMENT}definition.yaml", scorecard.definition, name="definition"),
     path(f"{EXPERIMENT}refresh/", lifecycle.refresh, name="refresh"),
     path(f"{EXPERIMENT}history/", lifecycle.history, name="history"),
     path(f"{EXPERIMENT}owners/", lifecycle.owners, name="owners"),
@@ -25,6 +36,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}start/", lifecycle.verb_view("start"), name="start"),
     path(f"{EXPERIMENT}archive/", lifecycle.verb_view("archive"), name="archive"),
     path(f"{EXPERIMENT}decide/<str:variant>/", decisions.decide, name="decide"),
+    path("new/", configure.begin, name="configure"),
+    path("drafts/<int:number>/apply/", configure.apply, name="draft-apply"),
+    path("drafts/<int:number>/discard/", configure.discard, name="draft-discard"),
+    path("drafts/<int:number>/<str:name>/", configure.step, name="draft"),
+    path("drafts/<int:number>/<str:name>/check/", configure.check, name="draft-check"),
     path("decisions/", decisions.log, name="decisions"),
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("metrics/", catalog.metrics, name="metrics"),

@@ -52,7 +52,11 @@ def load(path: Path) -> Definition:
 
 def parse(content: bytes, file: str, folder: Path) -> Definition:
     """Validate the text of a definition file; paths in it are relative to ``folder``. Raises DefinitionProblem."""
-    raw = read_mapping(content, file)
+    return parse_mapping(read_mapping(content, file), file, folder, content.decode())
+
+
+def parse_mapping(raw: Mapping[str, Any], file: str, folder: Path, text: str = "") -> Definition:
+    """Validate what a definition file holds; ``file`` stands before every violation. Raises DefinitionProblem."""
     model: type[ExperimentFile | HoldoutFile]
     model = ExperimentFile if "experiment" in raw or "holdout" not in raw else HoldoutFile
     if "experiment" not in raw and "holdout" not in raw:
@@ -66,7 +70,7 @@ def parse(content: bytes, file: str, folder: Path) -> Definition:
     if broken:
         raise DefinitionProblem(file, broken)
     source = _source(checked.source, folder)
-    return Definition(file, _plan(checked, horizon), source, content.decode())
+    return Definition(file, _plan(checked, horizon), source, text)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def _plan(file: ExperimentFile | HoldoutFile, horizon: int) -> Plan:
         segments=tuple(file.segments), decision=_decision(file),
         holdout=None if holdout else file.holdout,
         fraction=holdout.fraction if holdout else None,
-        planned_end_date=holdout.planned_end_date if holdout else None,
+        planned_end_date=file.planned_end_date,
         members=tuple(holdout.members) if holdout else (),
         extra={**extra, **({"payload": payloads} if payloads else {})},
     )  # fmt: skip

@@ -39,6 +39,8 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
         yield from _variant_names(file.variants)
     if isinstance(file, HoldoutFile):
         yield from _holdout(file)
+    if file.planned_end_date is not None and file.planned_end_date <= file.start_date:
+        yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
     yield from _source(file.source)
     yield from _windows(file, horizon)
     yield from _repeated("metrics", [metric.key for metric in file.metrics])
@@ -106,8 +108,6 @@ def _payloads(variants: Sequence[VariantFile]) -> Iterator[Violation]:
 
 
 def _holdout(file: HoldoutFile) -> Iterator[Violation]:
-    if file.planned_end_date <= file.start_date:
-        yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
     roles = {variant.key: variant.control for variant in file.variants or ()}
     if roles and roles != {"held_out": True, "launched": False}:
         yield Violation("variants", "a holdout has the variants held_out (the control) and launched")

@@ -176,6 +176,7 @@ class ExperimentFile(PlanFile):
     enrollment_weeks: Annotated[int, Field(ge=1, le=LONGEST_WEEKS)]
     horizon_weeks: Annotated[int, Field(ge=1, le=LONGEST_WEEKS)]
     clock: Literal["unit", "calendar"] = "unit"
+    planned_end_date: Day | None = None
     holdout: Key | None = None
 
 

@@ -12,6 +12,7 @@ from experiments.models.claims import (
 )
 from experiments.models.decision import Decision
 from experiments.models.event import EventName
+from experiments.models.draft import Draft
 from experiments.models.evidence import Evidence
 from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
 from experiments.models.look import Claim, Look, LookCell
@@ -42,10 +43,10 @@ from experiments.models.token import ApiToken
 
 __all__ = [
     "AdjustedHazardRow", "Amendment", "ApiToken", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart",
-    "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell",
-    "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look",
-    "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow",
-    "OutcomeRow", "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
-    "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",
-    "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
+    "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "Draft", "EffectRow",
+    "EventCell", "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow",
+    "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
+    "NaiveLaunchRow", "OecRow", "OutcomeRow", "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow",
+    "RollbackRow", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion",
+    "TallyRow", "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from experiments.models import (
     Variant,
 )
 from experiments.models.audit import EXPERIMENT, HOLDFAST
-from experiments.models.states import ARCHIVED
+from experiments.models.states import ARCHIVED, DRAFT
 from experiments.services import access, traffic
 from experiments.services.slices import CannotSettle
 from experiments.services.suggest import did_you_mean
@@ -76,11 +76,13 @@ def apply(
     dry_run: bool = False,
     by: str = HOLDFAST,
     person: Person | None = None,
+    review: bool = False,
 ) -> tuple[Applied, ...]:
     """Apply definitions in one transaction and say what changed. A dry run does the same and takes it all back.
 
     ``by`` says in the audit log who did it, ``person`` who has to have the right to: to drafts whoever may edit, to
-    what has started its owners. None is the command line.
+    what has started its owners. None is the command line. With ``review``, drafts are given to review and none starts
+    by itself.
 
     Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why; NotAllowed.
     """
@@ -88,20 +90,37 @@ def apply(
         raise CannotApply("--amend needs a reason, in words that will stand beside the results")
     _check_repeated(definitions)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
+        hold_lock()
         # A holdout comes before its members: what starts without it can never respect it.
         ordered = sorted(definitions, key=lambda definition: definition.plan.kind != "holdout")
-        applied = {one.plan.key: _stored(one, now, amend, by, person) for one in ordered}
+        applied = {one.plan.key: _stored(one, now, amend, by, person, review) for one in ordered}
         transaction.set_rollback(dry_run)
     return tuple(applied[definition.plan.key] for definition in definitions)
 
 
-def _stored(definition: Definition, now: datetime, amend: str | None, by: str, person: Person | None) -> Applied:
+def hold_lock() -> None:
+    """Let nobody else apply anything until this transaction is over."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [APPLY_LOCK])
+
+
+def changes_of(experiment: Experiment | None, definition: Definition) -> tuple[Change, ...]:
+    """What applying a definition changes in an experiment, None for a new one. Raises CannotApply."""
+    source = _registered(definition)
+    after = _flat(definition.plan, source or _source_of(definition.source))
+    before = {} if experiment is None else _flat(experiment.current_plan.load(), experiment.source)
+    return _difference(before, after)
+
+
+def _stored(
+    definition: Definition, now: datetime, amend: str | None, by: str, person: Person | None, review: bool
+) -> Applied:
     try:
-        experiment, applied = _apply_one(definition, now, amend, person)
+        experiment, applied = _apply_one(definition, now, amend, person, review)
         told = traffic.settle(experiment, now)
         _record(applied, now, amend, by)
+        if review and experiment.state == DRAFT:
+            experiment.submit(by=by, now=now)
         starts = experiment.start_if_due(now) or applied.starts
     except (CannotStart, CannotSettle) as problem:
         raise CannotApply(f"{definition.file}: {problem}") from problem
@@ -132,7 +151,7 @@ def _check_repeated(definitions: Sequence[Definition]) -> None:
 
 
 def _apply_one(
-    definition: Definition, now: datetime, amend: str | None, person: Person | None
+    definition: Definition, now: datetime, amend: str | None, person: Person | None, review: bool
 ) -> tuple[Experiment, Applied]:
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
@@ -141,7 +160,7 @@ def _apply_one(
         access.require(person, "decide" if started else "edit", stored)
     if stored is None:
         return _create(definition, source, now)
-    return _update(stored, definition, source, now, amend)
+    return _update(stored, definition, source, now, amend, review)
 
 
 def _create(definition: Definition, source: Source | None, now: datetime) -> tuple[Experiment, Applied]:
@@ -156,7 +175,12 @@ def _create(definition: Definition, source: Source | None, now: datetime) -> tup
 
 
 def _update(
-    experiment: Experiment, definition: Definition, source: Source | None, now: datetime, amend: str | None
+    experiment: Experiment,
+    definition: Definition,
+    source: Source | None,
+    now: datetime,
+    amend: str | None,
+    review: bool,
 ) -> tuple[Experiment, Applied]:
     plan = definition.plan
     if plan.kind != experiment.kind:
@@ -167,7 +191,7 @@ def _update(
     if experiment.state == ARCHIVED:
         raise CannotApply(f"{definition.file}: {experiment.key} is archived; give a new experiment another key")
     before = _flat(experiment.current_plan.load(), experiment.source)
-    starts = experiment.start_if_due(now)
+    starts = not review and experiment.start_if_due(now)
     _describe(experiment, definition)
     _move_source(experiment, definition.source, source)
     experiment.save()
@@ -257,9 +281,14 @@ def _registered(definition: Definition) -> Source | None:
 
 
 def _own_source(spec: SourceSpec) -> Source:
+    source = _source_of(spec)
+    source.save()
+    return source
+
+
+def _source_of(spec: SourceSpec) -> Source:
     source = Source()
     source.spec = spec
-    source.save()
     return source
 
 

@@ -54,29 +54,48 @@ def plan(
     Raises DefinitionProblem, SourceProblem, CannotAnalyze, CannotPlan.
     """
     definition = load_with_files(path, "plan")
-    planned = _started(definition, start_date)
+    planned = started(definition, start_date)
     lifts = dict(wanted or {})
     _check_wanted(definition, lifts)
     if units_per_week is not None and not 0 < units_per_week <= MOST_UNITS:
         raise CannotPlan(f"units a week are a number above 0 and up to {MOST_UNITS:,}, not {units_per_week}")
     on_step(0, 4, "checking files and columns")
+    return plan_on(
+        read_history(definition, planned, today, kind, on_step), planned, wanted=lifts, units_per_week=units_per_week,
+        kind=kind,
+    )  # fmt: skip
+
+
+def read_history(
+    definition: Definition, planned: Plan, today: Callable[[Plan], date], kind: HistoryKind = "facts",
+    on_step: OnStep = lambda done, steps, words: None,
+) -> History:  # fmt: skip
+    """Read the past that ``planned`` rests on, see ``plan``. Raises SourceProblem, CannotAnalyze, CannotPlan."""
     read = _read_past if kind == "facts" else _read_control
     found = history.history_of(read(definition, planned, today, on_step))
     if not found.weeks:
         read_of, as_of = found.triangle.plan, found.triangle.as_of
         first = windows.first_readable(read_of, 1)
         raise CannotPlan(f"{definition.file}: as of {as_of} no unit has lived a week; the first ones have on {first}")
+    return found
+
+
+def plan_on(
+    found: History, planned: Plan, *, wanted: Mapping[str, float] | None = None, units_per_week: float | None = None,
+    kind: HistoryKind = "facts",
+) -> Planned:  # fmt: skip
+    """Plan on a history that was read for a plan of the same weeks and weekly values, see ``plan``."""
     share = _share(planned) if kind == "facts" else 1.0
     rate = found.units_per_week * share if units_per_week is None else units_per_week
     lives = {event: lives_of(found.triangle, event) for event in planned.events}
     known = {event: one for event, one in lives.items() if one is not None}
-    result = power.plan_power(planned, found.moments, rate, found.weeks, lifts, known)
+    result = power.plan_power(planned, found.moments, rate, found.weeks, wanted or {}, known)
     return replace(
         result, history=_told(found, kind), warnings=(*result.warnings, *_caveats(found, share, units_per_week))
     )  # fmt: skip
 
 
-def _started(definition: Definition, start_date: date | None) -> Plan:
+def started(definition: Definition, start_date: date | None) -> Plan:
     """Return the plan with its start moved. Raises CannotPlan for a start that is not before the planned end."""
     found = replace(definition.plan, start_date=start_date or definition.plan.start_date)
     end = found.planned_end_date

@@ -13,7 +13,7 @@ from experiments.forms import OwnerForm, VerbForm
 from experiments.models import CannotChange, Experiment
 from experiments.models.states import Verb
 from experiments.queue import QueueProblem
-from experiments.services import audit, decisions, lifecycle, people, results
+from experiments.services import audit, decisions, drafts, lifecycle, people, results
 from experiments.services.refresh import CannotRefresh, plan_look
 from experiments.views.decisions import card_of, criterion_row
 from experiments.views.guard import needs, person_of
@@ -66,6 +66,7 @@ def _history(request: HttpRequest, experiment: Experiment, problem: str = "", st
         "plan": experiment.current_plan.load(),
         "verbs": [(verb, WORDS[verb]) for verb in offered if verb != "decide"],
         "can_decide": "decide" in offered,
+        "can_edit": drafts.may_change(experiment, person),
         "cards": [card_of(entry) for entry in decisions.log(key)],
         "criteria": [criterion_row(reading.as_of, reading.row) for reading in decisions.criteria_by_look(key)],
         "entries": audit.history(key),

@@ -13,6 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from analysis.results import Scorecard
 from experiments.charts import theme
 from experiments.services import chart_numbers, lifecycle, past, results, scorecards
+from experiments.services.export import CannotExport, export
 from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
 from experiments.views.guard import needs, person_of
@@ -89,6 +90,21 @@ def chart_csv(request: HttpRequest, key: str) -> HttpResponse:
         raise Http404(str(missing)) from None
     about = "-".join(filter(None, (metric, variant, part)))
     return _download(HttpResponse(text, content_type="text/csv; charset=utf-8"), card, "csv", about)
+
+
+@require_GET
+@needs("read")
+def definition(request: HttpRequest, key: str) -> HttpResponse:
+    """The definition file of the plan in force, as ``apply`` takes it back."""
+    try:
+        found = export(key)
+    except results.NoSuchExperiment as missing:
+        raise Http404(str(missing)) from None
+    except CannotExport as problem:
+        return HttpResponse(f"{problem}\n", status=409, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(found.text, content_type="application/yaml; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{key}.yaml"'
+    return response
 
 
 def _download(response: HttpResponse, card: Scorecard, kind: str, about: str = "") -> HttpResponse:

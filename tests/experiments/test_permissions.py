@@ -12,7 +12,7 @@ from django.urls import URLPattern, reverse
 
 from experiments import urls
 from experiments.models import AuditEntry, Decision, Experiment, Person
-from experiments.services import decisions, tokens
+from experiments.services import decisions, drafts, tokens
 from experiments.views.guard import AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
@@ -65,6 +65,7 @@ TABLE = [
     *reading("progress"),
     *reading("scorecard-json"),
     *reading("scorecard-csv"),
+    *reading("definition"),
     *reading("chart"),
     *reading("chart-csv"),
     *reading("metrics"),
@@ -83,6 +84,16 @@ TABLE = [
     *owning("start"),
     *owning("archive"),
     *owning("decide"),
+    Row("configure", "get", LOGIN, NO, NO, OK, OK, OK, OK),
+    Row("configure", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
+    Row("draft", "get", LOGIN, NO, NO, OK, OK, OK, OK),
+    Row("draft", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
+    Row("draft-check", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("draft-check", "post", LOGIN, NO, NO, OK, OK, OK, OK),
+    Row("draft-apply", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("draft-apply", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
+    Row("draft-discard", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("draft-discard", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
     Row("owners", "get", LOGIN, NO, NO, NO, NO, NO, METHOD),
     Row("owners", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     Row("people", "get", LOGIN, NO, NO, NO, NO, NO, OK),
@@ -137,14 +148,16 @@ def cases() -> dict[str, Case]:
     look = decisions.situation(key, "treatment")
     running = applied(renamed(cards.placebo(), "running", "Running"))
     new_look(running, date(2017, 12, 31))
+    made = drafts.begin_from("draft", person("editor"), BEFORE, copied=False)
     subject = Person.objects.create(email="subject@example.com", created_at=MADE_AT, role="owner")
     token = tokens.create(person("owner"), "theirs", ["read"], None, by="owner@example.com", now=MADE_AT).token
     decision = {
         "action": "roll_back", "reason": "", "confirmed": "on", "look": look.look_id,
         "revision": look.experiment.revision,
     }  # fmt: skip
+    basics = {"revision": made.revision, "do": "go:review"}
     plain = {name: Case(reverse(name, args=[key]), {}) for name in (
-        "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh")}  # fmt: skip
+        "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh", "definition")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
     return {
@@ -162,6 +175,11 @@ def cases() -> dict[str, Case]:
         "decisions": Case(reverse("decisions"), {}),
         "progress": Case(reverse("progress", args=[running]), {}),
         "evidence": Case(reverse("evidence", args=[decided.pk]), {}),
+        "configure": Case(reverse("configure"), {}),
+        "draft": Case(reverse("draft", args=[made.pk, "basics"]), basics),
+        "draft-check": Case(reverse("draft-check", args=[made.pk, "basics"]), basics),
+        "draft-apply": Case(reverse("draft-apply", args=[made.pk]), {"revision": made.revision}),
+        "draft-discard": Case(reverse("draft-discard", args=[made.pk]), {}),
         "submit": Case(reverse("submit", args=["draft"]), {"revision": draft.revision}),
         "withdraw": Case(reverse("withdraw", args=["review"]), {"revision": review.revision}),
         "start": Case(reverse("start", args=["review"]), {"revision": review.revision}),

@@ -1,0 +1,108 @@
+"""Definitions in the making: values by their paths, and what is wrong with the part that somebody is filling in.
+
+A path is the one that violations name: ``variants[0].weight``. The rules and their words are those of definition files.
+"""
+
+import copy
+import re
+from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from experiments.definitions.errors import DefinitionProblem, Violation
+from experiments.definitions.parse import parse_mapping
+
+#: How violations of a definition that is typed into a form begin; readers see their fields instead.
+FORM = "form"
+
+_PART = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
+
+#: What stands for keys that are filled in later, so that the rules which join keys can be asked already.
+_LATER: Mapping[str, Any] = {
+    "experiment": "later",
+    "name": "later",
+    "owner": "later",
+    "source": {"name": "later"},
+    "variants": [{"key": "control", "weight": 1, "control": True}, {"key": "treatment", "weight": 1}],
+    "start_date": "2000-01-03",
+    "enrollment_weeks": 520,
+    "horizon_weeks": 520,
+    "windows": {"early": [0, 1], "late": [1, 2]},
+    "metrics": [{"key": "later", "kind": "mean", "column": "later", "better": "higher", "role": "primary"}],
+}
+
+
+def parts(path: str) -> list[str | int]:
+    """Split a path: ``variants[0].weight`` is variants, 0, weight."""
+    return [int(number) if number else name for name, number in _PART.findall(path)]
+
+
+def top(path: str) -> str:
+    """The key of the definition that a path lies in, empty for the whole of it."""
+    return str((parts(path) or [""])[0])
+
+
+def value_at(body: Any, path: str) -> Any:
+    """The value at a path, None where there is none."""
+    for part in parts(path):
+        inside = isinstance(body, list) and isinstance(part, int) and part < len(body)
+        body = body[part] if inside else body.get(part) if isinstance(body, Mapping) else None
+    return body
+
+
+def put(body: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a path, making what lies on the way; places of a list that nobody set are None."""
+    way = parts(path)
+    place: Any = body
+    for part, following in pairwise(way):
+        found = _inside(place, part)
+        if not isinstance(found, list if isinstance(following, int) else dict):
+            found = [] if isinstance(following, int) else {}
+            _set(place, part, found)
+        place = found
+    _set(place, way[-1], value)
+
+
+def _inside(place: Any, part: str | int) -> Any:
+    if isinstance(part, int):
+        return place[part] if part < len(place) else None
+    return place.get(part)
+
+
+def _set(place: Any, part: str | int, value: Any) -> None:
+    if isinstance(part, int):
+        place.extend([None] * (part + 1 - len(place)))
+    place[part] = value
+
+
+def violations(body: Mapping[str, Any], keys: Collection[str] | None = None) -> tuple[Violation, ...]:
+    """What is wrong with a definition, as its parser says; with ``keys``, with these keys of it alone.
+
+    Rules that join keys are asked only of a definition whose values are well-formed. So where others than ``keys`` are
+    not, valid ones take their place.
+    """
+    found = _broken(body)
+    if keys is None:
+        return found
+    mine = _within(found, keys)
+    others = {top(violation.field) for violation in found} - set(keys)
+    if mine or not others:
+        return mine
+    patched = {key: value for key, value in body.items() if key not in others}
+    patched |= {key: copy.deepcopy(_LATER[key]) for key in others if key in _LATER}
+    return _within(_broken(patched), keys)
+
+
+def _within(found: Iterable[Violation], keys: Collection[str]) -> tuple[Violation, ...]:
+    return tuple(violation for violation in found if top(violation.field) in keys)
+
+
+def _broken(body: Mapping[str, Any]) -> tuple[Violation, ...]:
+    """Violations of an experiment's definition; one without a key is not taken for a holdout."""
+    keyless = () if "experiment" in body else (Violation("experiment", "is missing"),)
+    try:
+        parse_mapping({"experiment": _LATER["experiment"], **body}, FORM, Path())
+    except DefinitionProblem as problem:
+        return (*keyless, *problem.violations)
+    return keyless

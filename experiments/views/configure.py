@@ -1,0 +1,277 @@
+"""Configuring an experiment in the browser: drafts, the steps of the form, what follows from it, and its review."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from analysis.plan import Plan
+from experiments import configure
+from experiments.configure import REVIEW, Field, Section, Step
+from experiments.definitions import DefinitionProblem
+from experiments.definitions.errors import Violation
+from experiments.models import Draft
+from experiments.services import drafts, results
+from experiments.services.apply import CannotApply
+from experiments.services.consequences import Consequences, consequences
+from experiments.services.drafts import CannotDraft
+from experiments.services.planner import CannotPlan
+from experiments.views.guard import needs, person_of
+from experiments.views.planned_panel import Panel, panel
+
+MISSING = "is missing"
+
+
+@dataclass(frozen=True)
+class ShownField:
+    """A field with what stands in it, and its violations."""
+
+    field: Field
+    value: str
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShownSection:
+    """A section with its fields; ``number`` is that of a row, and ``control`` whether it is the control's."""
+
+    section: Section
+    fields: tuple[ShownField, ...]
+    errors: tuple[str, ...]
+    number: int | None
+    control: bool
+
+
+@require_http_methods(["GET", "POST"])
+@needs("edit")
+def begin(request: HttpRequest) -> HttpResponse:
+    """The drafts there are; a new one, empty or from an experiment (``of``, ``as`` a change or a copy)."""
+    problem = ""
+    if request.method == "POST":
+        key, person, now = request.POST.get("of", ""), person_of(request), timezone.now()
+        try:
+            copied = request.POST.get("as") == "copy"
+            made = drafts.begin_from(key, person, now, copied=copied) if key else drafts.begin(person, now)
+            return HttpResponseRedirect(reverse("draft", args=[made.pk, configure.BASICS.name]))
+        except results.NoSuchExperiment as missing:
+            raise Http404(str(missing)) from None
+        except CannotDraft as refusal:
+            problem = str(refusal)
+    context = {"drafts": drafts.open_drafts(), "problem": problem}
+    return render(request, "configure.html", context, status=409 if problem else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@needs("edit")
+def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
+    """One step of the form; posting saves it, right or wrong, and goes on if nothing in it is wrong."""
+    draft = _found(number)
+    if name == REVIEW and request.method != "POST":
+        return _review(request, draft)
+    step = _step(name)
+    if request.method != "POST":
+        return _shown(request, draft, step, _quiet(drafts.problems(draft, step.keys)))
+    try:
+        return _saved(request, draft, step)
+    except CannotDraft as refusal:
+        return _shown(request, draft, step, (Violation("", str(refusal)),), status=409)
+
+
+@require_POST
+@needs("edit")
+def check(request: HttpRequest, number: int, name: str) -> HttpResponse:
+    """What is wrong with what was typed so far, and what follows from it; nothing is saved."""
+    draft, step = _found(number), _step(name)
+    _read(request, draft, step)
+    found = _quiet(drafts.problems(draft, step.keys))
+    context = {"sections": _sections(step, draft, found), "rest": _rest(step, draft, found), "step": step}
+    return render(request, "partials/configure_check.html", context | _entailed(draft, timezone.now()))
+
+
+@require_POST
+@needs("edit")
+def apply(request: HttpRequest, number: int) -> HttpResponse:
+    """Make of the draft what it describes."""
+    draft, review = _found(number), request.POST.get("do") != "wait"
+    try:
+        applied = drafts.apply_draft(
+            draft, by=person_of(request), now=timezone.now(), revision=_revision(request),
+            reason=request.POST.get("reason", ""), review=review,
+        )  # fmt: skip
+    except (CannotDraft, CannotApply) as refusal:
+        return _review(request, draft, str(refusal), status=409)
+    except DefinitionProblem:
+        return _review(request, draft, status=422)
+    return HttpResponseRedirect(reverse("history", args=[applied.key]))
+
+
+@require_POST
+@needs("edit")
+def discard(request: HttpRequest, number: int) -> HttpResponse:
+    drafts.discard(_found(number))
+    return HttpResponseRedirect(reverse("configure"))
+
+
+def _found(number: int) -> Draft:
+    try:
+        return drafts.find(number)
+    except drafts.NoSuchDraft as missing:
+        raise Http404(str(missing)) from None
+
+
+def _step(name: str) -> Step:
+    found = configure.BY_NAME.get(name)
+    if found is None:
+        raise Http404(f"the form has no step {name}; it has {', '.join(configure.NAMES)}")
+    return found
+
+
+def _saved(request: HttpRequest, draft: Draft, step: Step) -> HttpResponse:
+    """Save a step and go where was asked: on, to another step, or to one row more or less. Raises CannotDraft."""
+    do = request.POST.get("do", "next")
+    _read(request, draft, step)
+    body, target = draft.body, do.removeprefix("go:")
+    if do == "add":
+        body = configure.with_row(step, body)
+    elif do.startswith("remove:") and do[7:].isdecimal():
+        body = configure.with_row(step, body, without=int(do[7:]))
+    drafts.keep(draft, body, draft.source, revision=_revision(request), now=timezone.now())
+    if do == "add" or do.startswith("remove:"):
+        return _to(draft, step.name)
+    if do.startswith("go:") and target in configure.NAMES:
+        return _to(draft, target)
+    found = drafts.problems(draft, step.keys)
+    return _shown(request, draft, step, found, status=422) if found else _to(draft, configure.after(step.name))
+
+
+def _to(draft: Draft, name: str) -> HttpResponse:
+    return HttpResponseRedirect(reverse("draft", args=[draft.pk, name]))
+
+
+def _revision(request: HttpRequest) -> int:
+    text = request.POST.get("revision", "")
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
+def _read(request: HttpRequest, draft: Draft, step: Step) -> None:
+    """Take over what was posted, without saving it."""
+    draft.body = configure.read(step, draft.body, request.POST.dict())
+    if step is configure.DATA:
+        chosen = request.POST.get(configure.SOURCE, "")
+        draft.source = next((source for source, _ in drafts.sources() if str(source.pk) == chosen), None)
+
+
+def _quiet(found: Iterable[Violation]) -> tuple[Violation, ...]:
+    """What is worth saying before somebody goes on: not that fields are still empty."""
+    return tuple(one for one in found if MISSING not in one.message and "found None" not in one.message)
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+def _shown(
+    request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200
+) -> HttpResponse:
+    criteria = (draft.body.get("decision") or {}).get("rollback")
+    context = {
+        "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
+        "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
+        "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
+        "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
+    }  # fmt: skip
+    return render(request, "configure_step.html", context | _entailed(draft, timezone.now()), status=status)
+
+
+def _review(request: HttpRequest, draft: Draft, problem: str = "", status: int = 200) -> HttpResponse:
+    now = timezone.now()
+    context: dict[str, Any] = {"draft": draft, "nav": _nav(draft, REVIEW), "problem": problem} | _entailed(draft, now)
+    context["wrong"] = [(one, configure.step_of(one.field)) for one in drafts.problems(draft)]
+    if not context["wrong"]:
+        definition = drafts.definition_of(draft)
+        try:
+            context["changes"] = drafts.difference(draft) if draft.experiment else ()
+        except CannotApply as refusal:
+            context["problem"] = problem or str(refusal)
+        context |= {
+            "text": definition.text, "plan": definition.plan,
+            "is_started": draft.experiment is not None and draft.experiment.started_at is not None,
+            "may_wait": definition.plan.start_date > _today(now)(definition.plan),
+        }  # fmt: skip
+    return render(request, "configure_review.html", context, status=status)
+
+
+def _nav(draft: Draft, here: str) -> list[dict[str, Any]]:
+    """The steps, with what is known of each: where one is, and whether something in it is wrong or missing."""
+    wrong = {configure.step_of(violation.field) for violation in drafts.problems(draft)}
+    titles = {step.name: step.title for step in configure.STEPS} | {REVIEW: "Review"}
+    return [
+        {"name": name, "title": titles[name], "here": name == here, "open": name in wrong}
+        for name in configure.NAMES
+    ]  # fmt: skip
+
+
+def _sections(step: Step, draft: Draft, found: Iterable[Violation]) -> list[ShownSection]:
+    by_slot = _by_slot(step, draft, found)
+    shown = []
+    for section, number in configure.sections(step, draft.body):
+        fields = tuple(
+            ShownField(field, configure.as_text(field, draft.body), by_slot.get(field.path, ()))
+            for field in section.fields
+        )
+        row = None if number is None else configure.rows_of(step, draft.body)[number]
+        control = isinstance(row, Mapping) and bool(row.get("control"))
+        shown.append(
+            ShownSection(section, fields, by_slot.get(section.path, ()) if section.path else (), number, control)
+        )
+    return shown
+
+
+def _rest(step: Step, draft: Draft, found: Iterable[Violation]) -> tuple[str, ...]:
+    """What is wrong with no field in particular, such as with the whole list of variants."""
+    return _by_slot(step, draft, found).get("", ())
+
+
+def _by_slot(step: Step, draft: Draft, found: Iterable[Violation]) -> dict[str, tuple[str, ...]]:
+    """Sort violations to the field they name, or to the nearest place around it that the step has."""
+    slots = {""}
+    for section, _ in configure.sections(step, draft.body):
+        slots |= {section.path, *(field.path for field in section.fields if not field.path.endswith("]"))}
+    sorted_: dict[str, tuple[str, ...]] = {}
+    for violation in found:
+        place = violation.field
+        while place not in slots:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        sorted_[place] = (*sorted_.get(place, ()), violation.message)
+    return sorted_
+
+
+def _other_windows(draft: Draft) -> list[tuple[str, Any]]:
+    windows = draft.body.get("windows")
+    return [one for one in windows.items() if one[0] not in ("early", "late")] if isinstance(windows, dict) else []
+
+
+def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
+    """What follows from the draft as it stands, as far as it can be told."""
+    if draft.source is None or drafts.problems(draft):
+        return {"entailed": None, "panel": None}
+    try:
+        found = consequences(drafts.definition_of(draft), draft.source, _today(now), but=draft.experiment)
+    except CannotPlan as problem:
+        return {"entailed": None, "panel": None, "cannot": str(problem)}
+    return {"entailed": found, "panel": _panel(found)}
+
+
+def _panel(found: Consequences) -> Panel | None:
+    return panel(found.planned) if found.planned is not None else None
+
+
+def _today(now: datetime) -> Any:
+    def today(plan: Plan) -> date:
+        return now.astimezone(ZoneInfo(plan.timezone)).date()
+
+    return today
