@@ -18,13 +18,13 @@ import numpy as np
 
 from analysis import claims, sequential, windows
 from analysis.effects import Means, effect_of, interval_of
-from analysis.holdout_rows import HoldoutKind, HoldoutRow, planned_weeks, week_begins
 from analysis.influence import correlation, covariance, influence
 from analysis.moments import Array, Layout, Moments, Positions
 from analysis.plan import Metric, Plan, Window
-from analysis.results import Comparison
+from analysis.results import Comparison, HoldoutKind, HoldoutRow
 from analysis.trajectory import Step, estimates, joint_bands, unread
 from analysis.triangle import Triangle
+from analysis.windows import planned_weeks, week_begins
 
 #: Calendar weeks that "now" averages over: one week is too noisy, more would hide what changed.
 NOW_WEEKS = 4

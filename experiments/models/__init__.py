@@ -13,6 +13,7 @@ from experiments.models.claims import (
 from experiments.models.decision import Decision
 from experiments.models.evidence import Evidence
 from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
+from experiments.models.holdout import HoldoutRow
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import (
@@ -41,7 +42,7 @@ from experiments.models.survival import (
 __all__ = [
     "AdjustedHazardRow", "Amendment", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart", "CheckRow",
     "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "EffectRow", "EventCell", "Evidence",
-    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
+    "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "HoldoutRow", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
     "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",

@@ -10,10 +10,11 @@ import statsmodels.formula.api as smf
 
 from analysis import sequential
 from analysis.holdout import build, cohorts_followed, followed, newest, now_steps, path, rows
-from analysis.holdout_rows import HoldoutRow, planned_weeks
 from analysis.plan import DecisionRule, Event, Metric, Plan, Variant, Window
+from analysis.results import HoldoutRow
 from analysis.trajectory import estimates
 from analysis.triangle import Triangle
+from analysis.windows import planned_weeks
 from tests.analysis.unit_rows import ACTIVE, HEAD_SHARE, LINES, START, Rows, draw_rows, make_plan, triangle_of_rows
 
 #: As for effects: adjustment divides by a variance.
