@@ -13,6 +13,8 @@ A pure function of what the scorecard says; a person decides. The first rule tha
     stop                  every primary and guardrail readable and nothing won
     keep_running          otherwise
 
+A holdout launches nothing: after the first two rules it keeps running until its planned end, and stops (is released).
+
 A short-term primary that lost early and surely wins in the late window has made up for it: the early loss blocks no
 launch then (a slow burn). A guardrail that is surely beyond its margin in another window than the deciding one, so in
 the early weeks, blocks a launch with holdback and nothing else. What is not readable is never "not worse".
@@ -64,7 +66,9 @@ class Evidence:
 
 
 def recommend(evidence: Evidence) -> RecommendationRow:
-    """Return the recommendation for a treatment."""
+    """Return the recommendation for a treatment, or for a holdout as long as it measures."""
+    if evidence.plan.kind == "holdout":
+        return _of_holdout(evidence)
     rules: tuple[tuple[Action, Callable[[Evidence], Iterator[str]]], ...] = (
         ("stop", _mismatch),
         ("roll_back", _harm),
@@ -85,6 +89,23 @@ def recommend(evidence: Evidence) -> RecommendationRow:
     return RecommendationRow(
         variant=evidence.variant, action="keep_running", changes_on=_changes_on(evidence, "keep_running"),
         reasons=missing or ("nothing is decided yet: no primary metric is surely better or worse",),
+    )  # fmt: skip
+
+
+def _of_holdout(evidence: Evidence) -> RecommendationRow:
+    """A holdout launches nothing: it measures until its planned end, unless what was launched does surely harm."""
+    end = evidence.plan.planned_end_date
+    assert end is not None
+    over = (f"it has reached its planned end on {end}: read what was measured, and release it",)
+    rules: tuple[tuple[Action, tuple[str, ...]], ...] = (
+        ("stop", tuple(_mismatch(evidence))),
+        ("roll_back", tuple(_harm(evidence))),
+        ("stop", over if windows.read_until(evidence.plan, evidence.as_of) >= end else ()),
+        ("keep_running", (f"a holdout measures until its planned end on {end}",)),
+    )
+    action, reasons = next(rule for rule in rules if rule[1])
+    return RecommendationRow(
+        variant=evidence.variant, action=action, reasons=reasons, changes_on=_changes_on(evidence, action)
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ ConflictState = Literal["confirmed", "immature", "none"]
 Verdict = Literal["superior", "non_inferior", "inferior", "undecided"]
 Action = Literal["launch", "launch_with_holdback", "keep_running", "stop", "roll_back"]
 TrajectoryKind = Literal["weekly", "cumulative", "calendar"]
+HoldoutKind = Literal["weekly", "cumulative", "now"]
 
 
 #: About 30, 60 and 90 days in whole weeks: the horizons at which shares without an event are told.
@@ -54,24 +55,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectRow(Comparison):
-    """The effect on a metric in a window since exposure, on all units of the mature cohorts.
+class ClaimedComparison(Comparison):
+    """A comparison that is read at many looks, and what may be claimed from it.
 
     ``effect_low`` .. ``lift_high`` are the plain interval of one look. Claims are read from the ``sequential`` fields,
     which hold over all planned looks: this is look ``sequential_look`` of ``sequential_looks``, intervals are drawn
     with ``sequential_critical`` (of a guardrail: at its non-inferior end) and ``sequential_significant`` says that
-    ``p_value_adjusted`` is below alpha. ``segment`` is ``column=value``, None for all units.
+    ``p_value_adjusted`` is below alpha.
     """
 
-    metric: str
-    role: str
-    term: str | None
-    variant: str
-    window: str
-    start_week: int
-    end_week: int
-    readable_from: date
-    segment: str | None = None
     p_value_adjusted: float | None = None
     sequential_look: int | None = None
     sequential_looks: int | None = None
@@ -93,6 +85,43 @@ class EffectRow(Comparison):
     def claimed(self) -> tuple[float, float] | None:
         """The interval of the effect from which claims are read, None where nothing may be claimed (yet)."""
         return both(self.sequential_effect_low, self.sequential_effect_high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectRow(ClaimedComparison):
+    """The effect on a metric in a window since exposure, on all units of the mature cohorts.
+
+    ``segment`` is ``column=value``, None for all units.
+    """
+
+    metric: str
+    role: str
+    term: str | None
+    variant: str
+    window: str
+    start_week: int
+    end_week: int
+    readable_from: date
+    segment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldoutRow(ClaimedComparison):
+    """Everyone launched to against those held out, in a holdout's calendar weeks [start_week, end_week) from its start.
+
+    ``weekly`` is one week, ``cumulative`` the average unit-week from the first whole week on, ``now`` that of the
+    newest four weeks; control is held_out. ``band_*`` holds for all weekly rows at once. Claims are read once a week
+    until planned_end_date.
+    """
+
+    metric: str
+    role: str
+    kind: HoldoutKind
+    start_week: int
+    end_week: int
+    readable_from: date
+    band_low: float | None = None
+    band_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,3 +452,4 @@ class Scorecard:
     survival: tuple[SurvivalRow, ...] = ()
     survival_comparisons: tuple[SurvivalComparisonRow, ...] = ()
     recommendations: tuple[RecommendationRow, ...] = ()
+    holdout: tuple[HoldoutRow, ...] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from analysis import claims, survival, windows
+from analysis import claims, holdout, survival, windows
 from analysis.checks import checks
 from analysis.effects import effect_of, means_of
 from analysis.objectives import oec
@@ -28,7 +28,10 @@ def build(triangle: Triangle) -> Scorecard:
         for variant in plan.treatments
         for row in trajectory(of_metric[metric.key], metric, variant.key)
     )
-    return replace(card, trajectory=tuple(rows), survival=tuple(survival.curves(triangle)))
+    by_calendar_week = holdout.build(triangle) if plan.kind == "holdout" else ()
+    return replace(
+        card, trajectory=tuple(rows), survival=tuple(survival.curves(triangle)), holdout=by_calendar_week
+    )  # fmt: skip
 
 
 def by_metric(triangle: Triangle) -> dict[str, Triangle]:

@@ -113,7 +113,7 @@ def _rows(
     triangle: Triangle, metric: Metric, variant: str, kind: TrajectoryKind, steps: list[Step]
 ) -> Iterator[TrajectoryRow]:
     found = estimates(triangle, metric, variant, steps)
-    ends = _bands(triangle, variant, steps, found)
+    ends = joint_bands(triangle, variant, steps, found)
     for position, step in enumerate(steps):
         estimate = found.get(position)
         if estimate is not None:
@@ -173,7 +173,7 @@ def _runs(parts: list[tuple[Influence, int]]) -> Iterator[tuple[Influence, list[
         yield members[0][0], [value for _, value in members]
 
 
-def _bands(
+def joint_bands(
     triangle: Triangle, variant: str, steps: Sequence[Step], found: dict[int, tuple[Means, int]]
 ) -> dict[int, tuple[float, float]]:
     lifts = log_lifts(triangle, variant, steps, found)

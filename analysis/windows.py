@@ -69,3 +69,23 @@ def weekly_looks(plan: Plan, as_of: date) -> tuple[date, ...]:
     """Return the days on which a weekly look is due until ``as_of``: whole weeks from start_date, data lag added."""
     first = plan.start_date + timedelta(days=7 + plan.lag_days)
     return tuple(first + timedelta(days=7 * week) for week in range(max(0, (as_of - first).days // 7 + 1)))
+
+
+def planned_weeks(plan: Plan) -> int:
+    """Return how many calendar weeks from start_date a holdout reads: until planned_end_date, while units are followed.
+
+    Raises ValueError for a plan that is not a holdout's.
+    """
+    if plan.planned_end_date is None:
+        raise ValueError(f"{plan.key} is not a holdout: it has no planned_end_date")
+    return min((plan.planned_end_date - plan.start_date).days // 7, plan.enrollment_weeks + plan.horizon_weeks - 1)
+
+
+def week_begins(plan: Plan, week: int) -> date:
+    """Return the first day of a calendar week from start_date."""
+    return plan.start_date + timedelta(days=7 * week)
+
+
+def week_of(plan: Plan, day: date) -> int:
+    """Return the calendar week from start_date in which a day lies; negative before it."""
+    return (day - plan.start_date).days // 7

@@ -1,6 +1,5 @@
 """A plan's power in the terminal: when it can be read, what it can find, and what finding more would take."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,6 @@ from analysis.plan import Metric, Plan, Window
 from analysis.planned import Planned, PlannedReversal, PlannedRow
 from experiments import formatting, tables
 
-_INDENT = "  "
 _BULLET = "  - "
 
 
@@ -27,14 +25,14 @@ def render(planned: Planned, *, width: int = tables.DEFAULT_WIDTH) -> str:
     for section in _sections(planned):
         if len(section.rows) > 1 or section.notes:
             lines += ["", section.title]
-            lines += _aligned(section.rows) if len(section.rows) > 1 else []
-            lines += [line for note in section.notes for line in _wrapped(note, width, _INDENT)]
+            lines += tables.aligned(section.rows) if len(section.rows) > 1 else []
+            lines += [line for note in section.notes for line in tables.wrapped(note, width, tables.INDENT)]
     if planned.warnings:
         lines += ["", "Take care"]
         lines += [
             line
             for warning in planned.warnings
-            for line in _wrapped(_sentence(tables.printable(warning)), width, _BULLET)
+            for line in tables.wrapped(_sentence(tables.printable(warning)), width, _BULLET)
         ]
     return tables.plain("\n".join(lines)) + "\n"
 
@@ -45,14 +43,16 @@ def _head(planned: Planned, width: int) -> Iterator[str]:
     units = ", ".join(f"{key} {formatting.count(count)}" for key, count in planned.units.items())
     weekly = formatting.count(round(planned.units_per_week))
     weeks = "1 week" if plan.enrollment_weeks == 1 else f"{plan.enrollment_weeks} weeks"
-    yield from _wrapped(f"From {plan.start_date} on, {weekly} units a week for {weeks}: {units}.", width)
+    yield from tables.wrapped(f"From {plan.start_date} on, {weekly} units a week for {weeks}: {units}.", width)
     if len(plan.treatments) > 1:
-        yield from _wrapped(f"Planned for {planned.variant}, the treatment with the fewest units.", width)
+        yield from tables.wrapped(f"Planned for {planned.variant}, the treatment with the fewest units.", width)
     history = planned.history
     if history is not None:
         whose = "past units by their first fact" if history.kind == "facts" else f"units of {plan.control.key}"
         first, count = formatting.day(history.start_date), formatting.count(history.units)
-        yield from _wrapped(f"Rests on {count} {whose} from {first} on, followed for {history.weeks} weeks.", width)
+        yield from tables.wrapped(
+            f"Rests on {count} {whose} from {first} on, followed for {history.weeks} weeks.", width
+        )
 
 
 def _sections(planned: Planned) -> Iterator[_Section]:
@@ -199,24 +199,3 @@ def _lift(sign: int, size: float | None) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text, max(20, width), initial_indent=indent, subsequent_indent=" " * len(indent),
-        break_on_hyphens=False,
-    )  # fmt: skip
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns side by side: words to the left, what begins with a digit or a sign to the right, as its head."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    left = [all(cell[:1].isalpha() or not cell for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        _INDENT
-        + "  ".join(
-            cell.ljust(width) if to_left else cell.rjust(width)
-            for cell, width, to_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

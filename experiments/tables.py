@@ -4,7 +4,8 @@ Color never stands alone: better, worse and unclear are words. Without a termina
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.box import Box
@@ -17,6 +18,7 @@ from analysis.results import CheckRow, EffectRow, ReversalRow, Scorecard
 from experiments import formatting, survival_table
 
 DEFAULT_WIDTH = 80
+INDENT = "  "
 
 #: Columns narrower than this go into a second table below.
 _NARROWEST = 19
@@ -55,7 +57,7 @@ ACTIONS = {
     "launch": "LAUNCH", "launch_with_holdback": "LAUNCH WITH HOLDBACK", "keep_running": "KEEP RUNNING",
     "stop": "STOP", "roll_back": "ROLL BACK",
 }  # fmt: skip
-_VERDICTS = {"non_inferior": "within margin", "inferior": "beyond margin"}
+VERDICTS = {"non_inferior": "within margin", "inferior": "beyond margin"}
 
 
 class Flag(NamedTuple):
@@ -289,7 +291,7 @@ def _effect(side: _Side, metric: Metric, row: EffectRow | None, width: int) -> T
     if row.state == "failed":
         return Text("failed: see below")
     low, high = row.sequential_effect_low, row.sequential_effect_high
-    word = _VERDICTS.get(row.verdict or "") or _word(low, high, metric.sign, "better", "worse")
+    word = VERDICTS.get(row.verdict or "") or claim_word(low, high, metric.sign)
     if row.lift is not None:
         point = formatting.percent(row.lift)
         interval = formatting.percent_interval(row.sequential_lift_low, row.sequential_lift_high)
@@ -322,6 +324,11 @@ def _not_yet(day: str) -> Text:
     return Text(f"not yet: readable\nfrom {day}", style="dim")
 
 
+def claim_word(low: float | None, high: float | None, sign: int) -> str:
+    """What an interval over all looks claims, in a word."""
+    return _word(low, high, sign, "better", "worse")
+
+
 def _word(low: float | None, high: float | None, sign: int, up: str, down: str) -> str:
     """Say on which side of zero an interval surely lies, with the direction that is better applied."""
     if low is None or high is None:
@@ -335,3 +342,25 @@ def _means(side: _Side, row: EffectRow, width: int) -> str:
     control, treated = formatting.number(row.control_mean), formatting.number(row.treatment_mean)
     long = f"{side.plan.control.key} {control}, {side.treatment.key} {treated}"
     return long if len(long) <= width else f"{control} -> {treated}"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """A paragraph in lines of at most ``width``; the first begins with ``indent``, the others below its text."""
+    return textwrap.wrap(
+        text, max(20, width), initial_indent=indent, subsequent_indent=" " * len(indent),
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side: words to the left, what begins with a digit or a sign to the right, as its head."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    left = [all(cell[:1].isalpha() or not cell for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        INDENT
+        + "  ".join(
+            cell.ljust(width) if to_left else cell.rjust(width)
+            for cell, width, to_left in zip(row, widths, left, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from analysis.results import Scorecard
-from experiments import tables
+from experiments import holdout_table, tables
 from experiments.definitions import DefinitionProblem
 from experiments.services.analyze import CannotAnalyze
-from experiments.services.scorecards import to_csv, to_json
+from experiments.services.holdouts import Beside, whole_json
+from experiments.services.scorecards import to_csv
 from experiments.sources.base import SourceProblem
 
 FORMATS = ("table", "json", "csv")
@@ -60,14 +61,18 @@ def plain_problems() -> Iterator[None]:
         raise CommandError("there is not enough memory for this data") from error
 
 
-def written(scorecard: Scorecard, form: str, stream: Any) -> str:
-    """Return a scorecard as text for ``stream``: tables are as wide as the terminal, and plain where there is none."""
+def written(scorecard: Scorecard, form: str, stream: Any, beside: Beside | None = None) -> str:
+    """Return a scorecard as text for ``stream``: tables are as wide as the terminal, and plain where there is none.
+
+    ``beside``: of a stored holdout, what its members did.
+    """
     if form == "json":
-        return json.dumps(to_json(scorecard), indent=1, allow_nan=False) + "\n"
+        return json.dumps(whole_json(scorecard, beside), indent=1, allow_nan=False) + "\n"
     if form == "csv":
         text = to_csv(scorecard)
     else:
-        text = as_table(scorecard, stream)
+        width = shutil.get_terminal_size((tables.DEFAULT_WIDTH, 24)).columns
+        text = as_table(scorecard, stream) + holdout_table.render(scorecard, beside, width=width)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 

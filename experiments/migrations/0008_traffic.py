@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     """Layers, slices of holdouts, testers and SDK keys. Experiments that are there get theirs when applied again."""
 
     dependencies = [
-        ("experiments", "0006_replays"),
+        ("experiments", "0007_holdout_results"),
     ]
 
     operations = [

@@ -11,10 +11,11 @@ from experiments.models.claims import (
     RollbackRow,
 )
 from experiments.models.decision import Decision
-from experiments.models.event import EventName
 from experiments.models.draft import Draft
+from experiments.models.event import EventName
 from experiments.models.evidence import Evidence
 from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
+from experiments.models.holdout import HoldoutRow
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import (
@@ -40,13 +41,15 @@ from experiments.models.survival import (
     SurvivalRow,
 )
 from experiments.models.token import ApiToken
+from experiments.models.traffic import ForcedVariant, HoldoutMember, Layer, SdkKey, Traffic
 
 __all__ = [
     "AdjustedHazardRow", "Amendment", "ApiToken", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart",
     "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "Draft", "EffectRow",
-    "EventCell", "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow",
-    "HeterogeneityRow", "Look", "LookCell", "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell",
-    "NaiveLaunchRow", "OecRow", "OutcomeRow", "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow",
-    "RollbackRow", "Source", "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion",
-    "TallyRow", "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
+    "EventCell", "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "ForcedVariant",
+    "HazardPeriodRow", "HeterogeneityRow", "HoldoutMember", "HoldoutRow", "Layer", "Look", "LookCell",
+    "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
+    "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "SdkKey", "Source",
+    "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "Traffic",
+    "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip

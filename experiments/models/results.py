@@ -8,9 +8,9 @@ from django.db.models import F, Q
 
 from analysis import results
 from analysis.triangle import EXCLUSIONS
-from experiments.models.constraints import finite, one_of, ordered, share, whole
+from experiments.models.constraints import finite, one_of, ordered, share
 from experiments.models.look import Look
-from experiments.models.rows import KEY_LENGTH, ComparisonRow, ResultRow, comparison
+from experiments.models.rows import KEY_LENGTH, ClaimedRow, ComparisonRow, ResultRow, claim, comparison
 
 
 class LookUnits(models.Model):
@@ -49,7 +49,7 @@ class LookExclusion(models.Model):
         return f"{self.reason}: {self.n}"
 
 
-class EffectRow(ComparisonRow):
+class EffectRow(ClaimedRow):
     """The effect on a metric in a window since exposure."""
 
     result = results.EffectRow
@@ -63,17 +63,6 @@ class EffectRow(ComparisonRow):
     end_week = models.PositiveIntegerField()
     readable_from = models.DateField()
     segment = models.TextField(null=True)  # noqa: DJ001 - as in the dataclass
-    p_value_adjusted = models.FloatField(null=True)
-    sequential_look = models.PositiveIntegerField(null=True)
-    sequential_looks = models.PositiveIntegerField(null=True)
-    sequential_critical = models.FloatField(null=True)
-    sequential_effect_low = models.FloatField(null=True)
-    sequential_effect_high = models.FloatField(null=True)
-    sequential_lift_low = models.FloatField(null=True)
-    sequential_lift_high = models.FloatField(null=True)
-    sequential_significant = models.BooleanField(null=True)
-    margin = models.FloatField(null=True)
-    verdict = models.TextField(null=True)  # noqa: DJ001 - as in the dataclass
 
     class Meta(ResultRow.Meta):
         constraints = [
@@ -82,39 +71,8 @@ class EffectRow(ComparisonRow):
                 fields=["look", "metric", "variant", "window", "segment"], nulls_distinct=False, name="effect_is_unique"
             ),
             models.CheckConstraint(condition=Q(start_week__lt=F("end_week")), name="effect_window_has_weeks"),
-            models.CheckConstraint(condition=share("p_value_adjusted"), name="effect_adjusted_p_is_a_share"),
-            models.CheckConstraint(
-                condition=Q(verdict__isnull=True) | one_of("verdict", get_args(results.Verdict)),
-                name="effect_verdict_is_known",
-            ),
-            models.CheckConstraint(
-                condition=whole(
-                    "sequential_look", "sequential_looks", "sequential_significant", "p_value_adjusted"
-                ),
-                name="effect_claim_is_whole",
-            ),
-            models.CheckConstraint(
-                condition=Q(sequential_look__isnull=True)
-                | Q(sequential_look__gte=1, sequential_look__lte=F("sequential_looks")),
-                name="effect_look_is_planned",
-            ),
-            models.CheckConstraint(
-                condition=finite("sequential_critical", "sequential_effect_low", "sequential_effect_high",
-                                 "sequential_lift_low", "sequential_lift_high")
-                & (Q(sequential_critical__gt=0) | Q(sequential_critical__isnull=True)),
-                name="effect_sequential_is_finite",
-            ),
-            models.CheckConstraint(
-                condition=ordered("sequential_effect_low", "sequential_effect_high"),
-                name="effect_sequential_effect_is_ordered",
-            ),
-            # The ends of a guardrail are drawn at two critical values, and a lift may be estimable at one of them only.
-            models.CheckConstraint(
-                condition=Q(sequential_lift_low__isnull=True) | Q(sequential_lift_high__isnull=True)
-                | Q(sequential_lift_low__lte=F("sequential_lift_high")),
-                name="effect_sequential_lift_is_ordered",
-            ),
-        ]  # fmt: skip
+            *claim("effect"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.metric}, {self.window}, {self.variant}"

@@ -6,10 +6,10 @@ from math import isfinite
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from analysis import results
-from experiments.models.constraints import finite, one_of, or_reason, ordered, share
+from experiments.models.constraints import finite, one_of, or_reason, ordered, share, whole
 from experiments.models.look import Look
 
 R = TypeVar("R")
@@ -102,6 +102,25 @@ class ComparisonRow(ResultRow):
         abstract = True
 
 
+class ClaimedRow(ComparisonRow):
+    """The columns of ``analysis.results.ClaimedComparison``."""
+
+    p_value_adjusted = models.FloatField(null=True)
+    sequential_look = models.PositiveIntegerField(null=True)
+    sequential_looks = models.PositiveIntegerField(null=True)
+    sequential_critical = models.FloatField(null=True)
+    sequential_effect_low = models.FloatField(null=True)
+    sequential_effect_high = models.FloatField(null=True)
+    sequential_lift_low = models.FloatField(null=True)
+    sequential_lift_high = models.FloatField(null=True)
+    sequential_significant = models.BooleanField(null=True)
+    margin = models.FloatField(null=True)
+    verdict = models.TextField(null=True)  # noqa: DJ001 - as in the dataclass
+
+    class Meta:
+        abstract = True
+
+
 FLOATS = (
     "control_mean", "treatment_mean", "effect", "effect_se", "effect_low", "effect_high",
     "lift", "lift_low", "lift_high", "unadjusted_effect", "unadjusted_se",
@@ -120,3 +139,39 @@ def comparison(name: str, *needed: str) -> list[models.BaseConstraint]:
         models.CheckConstraint(condition=one_of("state", get_args(results.State)), name=f"{name}_state_is_known"),
         models.CheckConstraint(condition=or_reason(*told), name=f"{name}_is_a_number_or_a_reason"),
     ]
+
+
+def claim(name: str) -> list[models.BaseConstraint]:
+    """What the database holds every claim to, beside ``comparison``."""
+    return [
+        models.CheckConstraint(condition=share("p_value_adjusted"), name=f"{name}_adjusted_p_is_a_share"),
+        models.CheckConstraint(
+            condition=Q(verdict__isnull=True) | one_of("verdict", get_args(results.Verdict)),
+            name=f"{name}_verdict_is_known",
+        ),
+        models.CheckConstraint(
+            condition=whole("sequential_look", "sequential_looks", "sequential_significant", "p_value_adjusted"),
+            name=f"{name}_claim_is_whole",
+        ),
+        models.CheckConstraint(
+            condition=Q(sequential_look__isnull=True)
+            | Q(sequential_look__gte=1, sequential_look__lte=F("sequential_looks")),
+            name=f"{name}_look_is_planned",
+        ),
+        models.CheckConstraint(
+            condition=finite("sequential_critical", "sequential_effect_low", "sequential_effect_high",
+                             "sequential_lift_low", "sequential_lift_high")
+            & (Q(sequential_critical__gt=0) | Q(sequential_critical__isnull=True)),
+            name=f"{name}_sequential_is_finite",
+        ),
+        models.CheckConstraint(
+            condition=ordered("sequential_effect_low", "sequential_effect_high"),
+            name=f"{name}_sequential_effect_is_ordered",
+        ),
+        # The ends of a guardrail are drawn at two critical values, and a lift may be estimable at one of them only.
+        models.CheckConstraint(
+            condition=Q(sequential_lift_low__isnull=True) | Q(sequential_lift_high__isnull=True)
+            | Q(sequential_lift_low__lte=F("sequential_lift_high")),
+            name=f"{name}_sequential_lift_is_ordered",
+        ),
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from experiments.models.claims import (
     ReversalRow,
     RollbackRow,
 )
+from experiments.models.holdout import HoldoutRow
 from experiments.models.look import Look
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.rows import ResultRow
@@ -31,6 +32,7 @@ TABLES: Mapping[str, type[ResultRow]] = {
     "survival": SurvivalRow,
     "survival_comparisons": SurvivalComparisonRow,
     "recommendations": RecommendationRow,
+    "holdout": HoldoutRow,
 }
 
 

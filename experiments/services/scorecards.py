@@ -16,6 +16,7 @@ from analysis.results import (
     ConflictRow,
     EffectRow,
     HeterogeneityRow,
+    HoldoutRow,
     OecRow,
     RecommendationRow,
     ReversalRow,
@@ -75,6 +76,10 @@ _EFFECT = (
     "metric", "role", "term", "variant", "segment", "window", "start_week", "end_week", *_COMPARED,
     "adjusted", "effect", "effect_se", "effect_low", "effect_high", "p_value", "p_value_adjusted",
     "lift", "lift_low", "lift_high",
+)  # fmt: skip
+_HOLDOUT = (
+    "metric", "role", "kind", "start_week", "end_week", *_COMPARED, "adjusted", "effect", "effect_se", "effect_low",
+    "effect_high", "p_value", "p_value_adjusted", "lift", "lift_low", "lift_high", "band_low", "band_high",
 )  # fmt: skip
 _SEQUENTIAL = (
     "look", "looks", "critical", "effect_low", "effect_high", "lift_low", "lift_high", "significant",
@@ -151,6 +156,20 @@ def _effect(row: EffectRow) -> dict[str, Any]:
 def _trajectory(row: TrajectoryRow) -> dict[str, Any]:
     told = _fields(row, _TRAJECTORY)
     return {**told, "reason": _reason(row, row.reason, told)}
+
+
+def holdout_row(row: HoldoutRow) -> dict[str, Any]:
+    """Return an effect of a holdout by calendar week as plain JSON values."""
+    told = {
+        **_fields(row, _HOLDOUT),
+        "unadjusted": {"effect": plain(row.unadjusted_effect), "effect_se": plain(row.unadjusted_se)},
+        "sequential": _nested(row, "sequential", _SEQUENTIAL, present=row.sequential_look is not None),
+        **_fields(row, _AFTER_SEQUENTIAL),
+    }
+    # Bands belong to single weeks, claims to the looks that read more than one.
+    elsewhere = {"sequential", "p_value_adjusted"} if row.kind == "weekly" else {"band_low", "band_high"}
+    not_of_it = {f"sequential_{name}" for name in _SEQUENTIAL} if row.kind == "weekly" else set()
+    return {**told, "reason": _reason(row, row.reason, told, {"margin", "verdict", *elsewhere, *not_of_it})}
 
 
 def _curves(rows: Sequence[SurvivalRow]) -> list[dict[str, Any]]:

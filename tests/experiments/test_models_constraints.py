@@ -27,6 +27,7 @@ from experiments.models import (
     FactCountRow,
     FlipRow,
     HeterogeneityRow,
+    HoldoutRow,
     Look,
     LookCell,
     LookExclusion,
@@ -179,6 +180,29 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("trajectory_counts_units", TrajectoryRow, {"n_treatment": -1}),
     ("trajectory_state_is_known", TrajectoryRow, {"state": "fine"}),
     ("trajectory_is_a_number_or_a_reason", TrajectoryRow, {"effect": None}),
+    ("holdout_kind_is_known", HoldoutRow, {"kind": "daily"}),
+    ("holdout_span_has_weeks", HoldoutRow, {"end_week": 1}),
+    ("holdout_band_is_ordered", HoldoutRow, {"band_low": 2.0, "band_high": 1.0}),
+    ("holdout_band_is_ordered", HoldoutRow, {"band_low": nan, "band_high": nan}),
+    *(
+        (rule.replace("effect_", "holdout_", 1), HoldoutRow, values)
+        for rule, values in [
+            ("effect_is_finite", {"lift": nan}),
+            ("effect_p_is_a_share", {"p_value": -1}),
+            ("effect_effect_is_ordered", {"effect_low": 1.0, "effect_high": 0.5}),
+            ("effect_lift_is_ordered", {"lift_low": None, "reason": "x"}),
+            ("effect_counts_units", {"n_treatment": -1}),
+            ("effect_state_is_known", {"state": "fine"}),
+            ("effect_is_a_number_or_a_reason", {"effect": None}),
+            ("effect_adjusted_p_is_a_share", {"p_value_adjusted": 1.5}),
+            ("effect_verdict_is_known", {"verdict": "nice"}),
+            ("effect_claim_is_whole", {"sequential_look": None}),
+            ("effect_look_is_planned", {"sequential_look": 3}),
+            ("effect_sequential_is_finite", {"sequential_critical": 0.0}),
+            ("effect_sequential_effect_is_ordered", {"sequential_effect_low": 0.8}),
+            ("effect_sequential_lift_is_ordered", {"sequential_lift_low": 0.08}),
+        ]
+    ),
     ("trajectory_kind_is_known", TrajectoryRow, {"kind": "daily"}),
     ("trajectory_band_is_ordered", TrajectoryRow, {"band_low": 2.0, "band_high": 1.0}),
     ("trajectory_band_is_ordered", TrajectoryRow, {"band_low": nan, "band_high": nan}),
@@ -253,6 +277,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("fact_count_is_unique", FactCountRow, {"rows": 99}),
     ("effect_is_unique", EffectRow, {"position": 99}),
     ("trajectory_week_is_unique", TrajectoryRow, {"position": 99}),
+    ("holdout_week_is_unique", HoldoutRow, {"position": 99}),
     ("reversal_is_unique", ReversalRow, {"position": 99}),
     ("conflict_is_unique", ConflictRow, {"position": 99}),
     ("heterogeneity_is_unique", HeterogeneityRow, {"position": 99}),
@@ -312,6 +337,10 @@ def results(look: Look) -> None:
         look=look, role="primary", window="early", start_week=0, end_week=2, **row, **COMPARISON, **CLAIM
     )
     TrajectoryRow.objects.create(look=look, kind="weekly", week=0, **row, **COMPARISON)
+    HoldoutRow.objects.create(
+        look=look, metric="m", role="primary", kind="cumulative", start_week=1, end_week=2, readable_from=DAY,
+        **COMPARISON, **CLAIM,
+    )  # fmt: skip
     ReversalRow.objects.create(look=look, **row, **REVERSAL)
     ConflictRow.objects.create(
         look=look, position=0, variant="treatment", short_metric="lines", long_metric="active", state="none",

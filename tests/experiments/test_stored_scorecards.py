@@ -69,6 +69,15 @@ FULL: dict[str, Any] = {
         variant="treatment", action="roll_back", reasons=("it is worse: -9 %", 'so "they" say, {really}'),
         changes_on=DAY,
     ),
+    "holdout": results.HoldoutRow(
+        metric="lines", role="guardrail", kind="cumulative", start_week=1, end_week=9, readable_from=DAY,
+        n_control=950, n_treatment=19_050, control_mean=15.5, treatment_mean=15.2, adjusted=True, effect=-0.3,
+        effect_se=0.1, effect_low=-0.5, effect_high=-0.1, p_value=0.003, lift=-0.019, lift_low=-0.03, lift_high=-0.006,
+        unadjusted_effect=-0.2, unadjusted_se=0.2, band_low=-0.06, band_high=0.03, p_value_adjusted=0.02,
+        sequential_look=8, sequential_looks=25, sequential_critical=2.9, sequential_effect_low=-0.59,
+        sequential_effect_high=-0.01, sequential_lift_low=-0.04, sequential_lift_high=-0.001,
+        sequential_significant=True, margin=0.02, verdict="inferior", reason="an odd one",
+    ),
 }  # fmt: skip
 
 #: The rows that have as little as a row may have: a reason for the rest.
@@ -94,6 +103,10 @@ EMPTY: dict[str, Any] = {
     "survival": survival_rows.CURVE_START,
     "survival_comparisons": survival_rows.UNREAD,
     "recommendations": results.RecommendationRow(variant="other", action="keep_running", reasons=("wait",)),
+    "holdout": results.HoldoutRow(
+        metric="lines", role="primary", kind="weekly", start_week=9, end_week=10, readable_from=DAY, state="not_yet",
+        reason="wait",
+    ),
 }  # fmt: skip
 
 
@@ -152,12 +165,13 @@ def large() -> Scorecard:
     named = {
         part: tuple(replace(row, variant=name) for row in getattr(card, part) for name in treatments)
         for part in TABLES
-        if part not in ("checks", "oec", "recommendations")
+        if part not in ("checks", "oec", "recommendations", "holdout")
     }
     alone = {
         part: tuple(replace(FULL[part], variant=name) for name in treatments) for part in ("oec", "recommendations")
     }
-    return replace(card, **named, **alone)
+    weeks = tuple(replace(FULL["holdout"], end_week=10 + number) for number in range(30))
+    return replace(card, **named, **alone, holdout=weeks)
 
 
 @pytest.mark.parametrize("broken", [nan, inf, -inf])

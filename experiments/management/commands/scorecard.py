@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 
 from experiments.management.base import HoldfastCommand
 from experiments.management.output import add_scorecard_options, plain_problems, written
+from experiments.services.holdouts import beside
 from experiments.services.results import NoLookYet, NoSuchExperiment, stored_scorecard
 
 
@@ -22,4 +23,5 @@ class Command(HoldfastCommand):
                 scorecard = stored_scorecard(key, as_of)
             except (NoSuchExperiment, NoLookYet) as problem:
                 raise CommandError(str(problem)) from problem
-            self.stdout.write(written(scorecard, options["format"], self.stdout), ending="")
+            found = beside(scorecard)
+            self.stdout.write(written(scorecard, options["format"], self.stdout, found), ending="")
