@@ -92,7 +92,7 @@ def consequences(
 
 def _history(definition: Definition, plan: Plan, today: Callable[[Plan], date]) -> History:
     with open_history(definition.source, today(plan)) as source:
-        key = (_reads(plan), f"{source.fingerprint()} {today(plan)} {definition.source}")
+        key = (_reads(plan), f"{source.fingerprint(plan)} {today(plan)} {definition.source}")
     with _lock:
         if key in _kept:
             _kept.move_to_end(key)

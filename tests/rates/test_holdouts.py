@@ -54,8 +54,8 @@ PLAN = Plan(
 def true_moments() -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of (before, weeks 0 to 51).
 
-    The year's last eight weeks stand in for those before it, with the noise of eight weeks more, so that nothing that is
-    measured follows from what was known before.
+    The year's last eight weeks stand in for those before it, with the noise of eight weeks more, so that nothing that
+    is measured follows from what was known before.
     """
     daily = load_households().trajectories.lines[:, : 7 * WEEKS].astype(float)
     weekly = daily.reshape(len(daily), WEEKS, 7).sum(axis=2)
