@@ -24,7 +24,7 @@ def _sent(address: str) -> float:
 
     now = batches.today()
     work = [
-        [batches.exposure(n, now) if n % 10 == 0 else batches.fact(n, now) for n in range(first, first + BATCH)]
+        [batches.exposure(n, now) if n < EVENTS // 10 else batches.fact(n, now) for n in range(first, first + BATCH)]
         for first in range(0, EVENTS, BATCH)
     ]
     start = time.perf_counter()

@@ -141,6 +141,7 @@ def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
         ("HOLDFAST_DEBUG", "yes"),
         ("HOLDFAST_LEASE_SECONDS", "0"),
         ("HOLDFAST_LEASE_SECONDS", "half a minute"),
+        ("HOLDFAST_SERVER_KEY_SHA256", "my key"),
         ("HOLDFAST_SCHEDULE_SECONDS", "0"),
         ("HOLDFAST_EMAIL_PORT", "smtp"),
         ("HOLDFAST_EMAIL_PLAIN", "true"),
