@@ -141,7 +141,6 @@ def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
         ("HOLDFAST_DEBUG", "yes"),
         ("HOLDFAST_LEASE_SECONDS", "0"),
         ("HOLDFAST_LEASE_SECONDS", "half a minute"),
-        ("HOLDFAST_SERVER_KEY_SHA256", "my key"),
         ("HOLDFAST_SCHEDULE_SECONDS", "0"),
         ("HOLDFAST_EMAIL_PORT", "smtp"),
         ("HOLDFAST_EMAIL_PLAIN", "true"),
@@ -151,6 +150,12 @@ def test_a_wrong_value_is_named(tmp_path: Path, variable: str, value: str) -> No
     message = refusal(tmp_path, **{variable: value})
     assert variable in message
     assert repr(value) in message
+
+
+def test_a_key_in_place_of_its_hash_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    message = refusal(tmp_path, HOLDFAST_SERVER_KEY_SHA256="hunter2")
+    assert "HOLDFAST_SERVER_KEY_SHA256 must be a SHA-256 in hexadecimal" in message
+    assert "hunter2" not in message
 
 
 def test_a_home_that_cannot_be_written_is_named() -> None:
