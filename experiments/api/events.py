@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any, NoReturn
 
+from django.db import OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -44,6 +45,8 @@ def events(request: HttpRequest) -> JsonResponse:
     except event_store.Busy:
         message = f"as many batches as may be are being stored; send this one again in {event_store.RETRY_SECONDS} s"
         return _said(429, message, {"Retry-After": str(event_store.RETRY_SECONDS)})
+    except OperationalError:  # nothing is stored: a server that went away, or a wait that took too long
+        return _said(503, "the database does not answer; send the batch again", {"Retry-After": "5"})
     wrong = sorted((*refused, *stored.refused), key=lambda one: one.index)
     out = len({one.index for one in wrong})
     return JsonResponse(

@@ -23,6 +23,11 @@ AHEAD, LATE = timedelta(minutes=10), timedelta(days=1830)
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
+#: Columns that every source of events has, and those that every table of PostgreSQL has.
+RESERVED = frozenset(
+    ("unit_id", "variant", "exposed_at", "at", "xmin", "xmax", "cmin", "cmax", "ctid", "tableoid")
+)  # fmt: skip
+
 _LONGEST = {"id": 100, "unit": 200}
 _KEYS: dict[str, tuple[set[str], set[str]]] = {
     "exposure": ({"type", "id", "unit", "at", "experiment", "variant"}, {"attributes"}),
@@ -157,6 +162,8 @@ def _names(key: str, found: Any) -> Iterator[tuple[str, str]]:
     for name in found:
         if not NAME.match(name):
             yield key, f"{_shown(name)} is no name of 1 to 63 of A-Z, a-z, 0-9 and underscore, not beginning with 0-9"
+        elif name in RESERVED:
+            yield key, f"`{name}` is a name with a meaning of its own; use another one"
 
 
 def _is_number(value: Any) -> bool:

@@ -137,7 +137,8 @@ def _sums(plan: Plan, end: date, facts: Table, unit: str, at: Moment, codes: mat
         f"CAST({codes.sql(plan.pre_weeks)} AS INTEGER) AS code{shown} FROM ("
         f"SELECT u.row, u.week AS exposed, {since} AS since, {codes.week_sql('f.day')} AS week{shown} "
         f"FROM (SELECT {id_sql} AS unit, {days_sql(at.day, plan)} AS day{values} FROM {facts.view} "
-        f"WHERE {at.before(end)}) f JOIN units u ON f.unit = u.unit) j) s GROUP BY slot, code"
+        # OFFSET 0 keeps the weeks from being computed again wherever they are used.
+        f"WHERE {at.before(end)}) f JOIN units u ON f.unit = u.unit OFFSET 0) j) s GROUP BY slot, code"
     )
 
 

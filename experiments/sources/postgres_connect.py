@@ -72,8 +72,12 @@ def connect(name: str) -> psycopg.Connection[tuple[object, ...]]:
         )
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
-    for setting, value in _SETTINGS.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+    try:
+        for setting, value in _SETTINGS.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+    except psycopg.Error as error:
+        connection.close()
+        raise SourceProblem(f"source.dsn: `{name}`: no session: {first_line(error)}") from error
     return connection
 
 

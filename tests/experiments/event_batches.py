@@ -15,6 +15,7 @@ import requests
 from django.db import connection
 
 from experiments.processes import CHECKOUT, web_command
+from experiments.services import event_items, event_store
 from tests.experiments.crowd import database_address
 
 KEY = "a key of the tests"
@@ -44,6 +45,13 @@ def exposure(number: int, now: datetime, **changes: Any) -> dict[str, Any]:
     return {**event, **changes}
 
 
+def stored(events: list[dict[str, Any]], now: datetime) -> None:
+    for first in range(0, len(events), 5000):
+        found, wrong = event_items.read(events[first : first + 5000], now)
+        assert not wrong
+        assert event_store.store(found, now).refused == ()
+
+
 def empty_tables() -> None:
     """Take all events away, which no model does."""
     with connection.cursor() as cursor:
@@ -65,7 +73,10 @@ def counted() -> dict[str, Any]:
 
 
 class Server:
-    """gunicorn as `up` runs it, on the test's database; killed, it can be started again on the same port."""
+    """gunicorn as `up` runs it, on the test's database; killed, it can be started again on the same port.
+
+    Its workers are forked from one that has imported everything, which takes longer than a thousand batches.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -78,7 +89,8 @@ class Server:
     def start(self) -> None:
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                web_command("127.0.0.1", self.port), cwd=CHECKOUT, start_new_session=True, stdout=log, stderr=log,
+                [*web_command("127.0.0.1", self.port), "--preload"],
+                cwd=CHECKOUT, start_new_session=True, stdout=log, stderr=log,
                 env={**os.environ, "DATABASE_URL": database_address(), "HOLDFAST_HOME": str(self.home),
                      "HOLDFAST_SERVER_KEY_SHA256": DIGEST, "DJANGO_SETTINGS_MODULE": "experiments.settings"},
             )  # fmt: skip

@@ -1,44 +1,32 @@
-"""POST /api/v1/events: every event once, whatever is sent again; and read back by looks like any table."""
+"""POST /api/v1/events: every event once, whatever is sent again; what is wrong is named; too much is put off."""
 
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psycopg
 import pytest
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from analysis.plan import Metric, Plan
 from experiments.models import EventName
 from experiments.services import event_items, event_store
-from experiments.sources.base import OWN, OWN_TABLES, Columns, SourceProblem, SourceSpec
-from experiments.sources.registry import open_history, open_source
 from tests.experiments import event_batches as batches
 from tests.experiments.crowd import database_address
-from tests.experiments.event_batches import Server, counted, exposure, fact
-from tests.sources import agreement, worlds
-from tests.sources.worlds import Recipe, World, day
+from tests.experiments.event_batches import Server, counted, exposure, fact, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
-#: Sums of the same doubles in another order.
-SAME = 1e-9
-
 #: Events of the test with a killed server, in every run and in the slow one.
 SOME, MANY = 50_000, 1_000_000
-
-SPEC = SourceSpec("postgres", *OWN_TABLES, dsn=OWN, schema="public")
 
 
 @pytest.fixture(autouse=True)
@@ -138,115 +126,6 @@ def test_no_event_is_lost_or_doubled_while_the_server_is_killed(events: int, tmp
     assert told <= events
 
 
-# --- Read back --------------------------------------------------------------------------------------------------------
-def shop(recipe: Recipe) -> tuple[World, list[dict[str, Any]]]:
-    """A world that can be sent (variants are named, facts say something), and its rows as events."""
-    drawn = worlds.world(recipe)
-    exposures = drawn.exposures[drawn.exposures["variant"].notna()].assign(
-        country=lambda rows: np.where(rows.index % 3 == 0, "de", "fr"), age=lambda rows: rows.index % 60 + 0.5
-    )
-    facts = drawn.facts[drawn.facts[["lines", "sales", "used"]].notna().any(axis=1)]
-    metrics = tuple(
-        replace(one, adjust=("age",)) if one.kind == "event" else one for one in drawn.plan.metrics
-    )  # fmt: skip
-    world = replace(drawn.with_rows(exposures, facts), plan=replace(drawn.plan, segments=("country",), metrics=metrics))
-    events: list[dict[str, Any]] = [
-        {"type": "exposure", "id": f"e{place}", "unit": row["unit_id"], "at": row["exposed_at"].isoformat(),
-         "experiment": world.plan.key, "variant": row["variant"],
-         "attributes": {"country": row["country"], "age": row["age"]}}
-        for place, row in enumerate(exposures.to_dict("records"))
-    ]  # fmt: skip
-    events += [
-        {"type": "fact", "id": f"f{place}", "unit": row["unit_id"], "at": row["at"].isoformat(),
-         "values": {name: None if pd.isna(row[name]) else row[name] for name in ("lines", "sales", "used")}}
-        for place, row in enumerate(facts.to_dict("records"))
-    ]  # fmt: skip
-    return world, events
-
-
-def stored(events: list[dict[str, Any]], now: datetime = NOW) -> None:
-    for first in range(0, len(events), 5000):
-        found, wrong = event_items.read(events[first : first + 5000], now)
-        assert not wrong
-        assert event_store.store(found, now).refused == ()
-
-
-@pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
-def test_events_read_like_the_same_rows_in_files(timezone: str, tmp_path: Path) -> None:
-    world, events = shop(Recipe("sent", 61, times="timestamptz", timezone=timezone, pre_weeks=2, units=200))
-    other = [{**event, "id": f"x{event['id']}", "experiment": "another"} for event in events if "experiment" in event]
-    stored(events + other)
-    plan = world.plan
-    with open_source(worlds.write(world, tmp_path), worlds.TODAY) as files, open_source(SPEC, worlds.TODAY) as sent:
-        assert sent.inspect(plan).last == files.inspect(plan).last
-        for when in ("mid", "full"):
-            as_of = worlds.as_of(world.recipe, when)
-            expected, found = files.read(plan, as_of), sent.read(plan, as_of)
-            agreement.assert_same_triangle(found, expected, SAME)
-            assert (found.facts, found.segments) == (expected.facts, expected.segments)
-            assert found.rows is not None
-            assert expected.rows is not None
-            assert sorted(found.rows.covariates[:, 0]) == sorted(expected.rows.covariates[:, 0])
-    later = replace(plan, start_date=day(70), segments=(), metrics=plan.metrics[:2])
-    with open_history(worlds.write(world, tmp_path), worlds.TODAY) as files, open_history(SPEC, worlds.TODAY) as sent:
-        past = files.enroll(later)
-        assert sent.enroll(later) == past
-        agreement.assert_same_triangle(sent.read(past.plan, past.as_of), files.read(past.plan, past.as_of), SAME)
-
-
-def small_plan(**changes: Any) -> Plan:
-    metrics = (Metric("orders", "mean", "higher", "primary", column="orders"),)
-    return replace(worlds.plan_of(Recipe("shop", 0, pre_weeks=0)), key="shop", metrics=metrics, **changes)
-
-
-def at(number: int) -> str:
-    return datetime.combine(day(number), datetime.min.time(), UTC).isoformat()
-
-
-def small_events() -> list[dict[str, Any]]:
-    exposures = [exposure(number, NOW, at=at(0)) for number in range(4)]
-    return exposures + [fact(number, NOW, unit=f"unit-{number}", at=at(number)) for number in range(4)]
-
-
-def test_a_look_is_not_disturbed_by_events_of_today() -> None:
-    stored(small_events())
-    today = day(20)
-
-    def fingerprint() -> str:
-        with open_source(SPEC, today) as source:
-            return source.inspect(small_plan()).fingerprint
-
-    before = fingerprint()
-    stored([fact(50, NOW, at=at(20))])
-    assert fingerprint() == before
-    stored([fact(51, NOW, at=at(19))])
-    assert fingerprint() != before
-
-
-def test_what_was_not_sent_is_said() -> None:
-    def refused(plan: Plan) -> str:
-        with pytest.raises(SourceProblem) as raised, open_source(SPEC, worlds.TODAY) as source:
-            source.inspect(plan)
-        return str(raised.value)
-
-    assert "no fact was sent yet" in refused(small_plan())
-    stored(small_events())
-    assert "no exposure of `other` was sent yet" in refused(replace(small_plan(), key="other"))
-    wanting = small_plan(segments=("region",))
-    assert "column `region` is missing (it is a declared segment)" in refused(wanting)
-    metrics = (Metric("clicks", "mean", "higher", "primary", column="clicks"),)
-    assert "column `clicks` is missing (metric `clicks`)" in refused(replace(small_plan(), metrics=metrics))
-
-
-def test_no_other_table_of_our_own_database_can_be_read() -> None:
-    stored(small_events())
-    spec = replace(
-        SPEC, exposures="experiments_person", facts="experiments_person", columns=Columns(variant="password")
-    )
-    with open_source(spec, worlds.TODAY) as source, pytest.raises(SourceProblem, match="column `password` is missing"):
-        source.inspect(small_plan())
-
-
 # --- Refused ----------------------------------------------------------------------------------------------------------
 #: Changes to a fact, the field that is named, and words that say what to do.
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -270,6 +149,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a huge value": ({"values": {"orders": 1e101}}, "values.orders", "must be a finite number below 1e+100"),
     "a huge whole value": ({"values": {"orders": 10**101}}, "values.orders", "must be a finite number below 1e+100"),
     "a name that is SQL": ({"values": {"a' --": 1}}, "values", "is no name of 1 to 63"),
+    "a name of our own": ({"values": {"xmin": 1}}, "values", "`xmin` is a name with a meaning of its own"),
     "many values": ({"values": {f"v{n}": 1 for n in range(51)}}, "values", "has 51 names; at most 50"),
     "an unknown key": ({"uint": "u"}, "uint", "is not a key of an event of type fact; allowed are at, id"),
 }
@@ -393,6 +273,27 @@ def test_a_batch_too_many_is_told_when_to_come_again_and_nothing_of_it_is_stored
     assert post([event]).json()["stored"] == 1
 
 
+def test_a_database_that_goes_away_is_told_apart_from_a_wrong_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    store = event_store.make_partitions
+
+    def and_then_no_more(months: Any) -> int:
+        made = store(months)
+        with psycopg.connect(database_address(), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (backend,))
+        return made
+
+    event = fact(1, batches.today())
+    monkeypatch.setattr(event_store, "make_partitions", and_then_no_more)
+    response = post([event])
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    monkeypatch.undo()
+    connection.close()
+    assert post([event]).json()["stored"] == 1
+
+
 # --- Months -----------------------------------------------------------------------------------------------------------
 def partitions() -> set[str]:
     with connection.cursor() as cursor:
@@ -413,7 +314,7 @@ def test_tables_of_months_are_made_ahead_and_when_they_are_needed() -> None:
 
 
 def test_who_reads_events_does_not_hold_up_the_table_of_a_new_month() -> None:
-    stored(small_events())
+    stored([fact(1, NOW)], NOW)
     with psycopg.connect(database_address()) as reader:
         reader.execute("SELECT count(*) FROM experiments_factevent")
         with connection.cursor() as cursor:
