@@ -189,12 +189,12 @@ class Holdfast:
         return f"<Holdfast at {self.url}>"
 
     def experiments(self) -> pd.DataFrame:
-        """All experiments and holdouts; ``alarms``, ``harmed`` and the like are lists."""
+        """All experiments and holdouts; ``recommendation`` is by treatment, ``reversals`` by metric."""
         rows: list[dict[str, Any]] = []
         after = None
         while True:
             page = self._get("experiments", after=after, limit=PAGE)
-            rows += [{**row, "look": (row["look"] or {}).get("number")} for row in page["experiments"]]
+            rows += [_brief(row) for row in page["experiments"]]
             after = page["next"]
             if after is None:
                 return _table(rows, ["key"])
@@ -276,6 +276,14 @@ class Holdfast:
         return answer
 
 
+def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row, "look": (row["look"] or {}).get("number"),
+        "recommendation": {one["variant"]: one["action"] for one in row["recommendation"]},
+        "reversals": {one["metric"]: one["state"] for one in row["reversals"]},
+    }  # fmt: skip
+
+
 def _table(rows: Iterable[Mapping[str, Any]], index: list[str]) -> pd.DataFrame:
     """Rows of JSON as a table: objects within a row as columns of their own, lists of objects left out.
 
@@ -318,7 +326,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
             flat |= {f"{name}_{field}": (value or {}).get(field) for field in fields}
         elif name in PARTS:
             flat |= {f"{name}_{field}": (value or {}).get(field) for field in PARTS[name]}
-        elif isinstance(value, dict):
+        elif name == "unadjusted":
             flat |= {f"{name}_{field}": inner for field, inner in value.items()}
         elif not (isinstance(value, list) and name in ("survival_difference", "difference_curve", "periods")):
             flat[name] = value

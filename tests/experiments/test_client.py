@@ -69,6 +69,8 @@ def the_lists_are_read_to_their_end(hf: Holdfast, monkeypatch: pytest.MonkeyPatc
     stored(renamed(cards.placebo(), "placebo", "Placebo"))
     assert list(hf.experiments().index) == ["honeymoon", "placebo"]
     assert hf.experiments().look.to_list() == [30, 30]
+    assert hf.experiments().recommendation["honeymoon"] == {"treatment": "roll_back"}
+    assert hf.experiments().reversals["honeymoon"]["lines"] == "confirmed"
     decide("honeymoon", "roll_back")
     decisions = hf.decisions("honeymoon")
     assert decisions.action.to_list() == ["roll_back"]
