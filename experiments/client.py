@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import requests
@@ -253,7 +254,7 @@ class Holdfast:
 
     def _get(self, path: str, **query: Any) -> dict[str, Any]:
         given = {name: str(value) for name, value in query.items() if value is not None}
-        address = f"{self.url}/api/v1/{path}"
+        address = f"{self.url}/api/v1/{quote(path)}"
         try:
             response = self._session.get(address, params=given, timeout=TIMEOUT)
         except requests.RequestException as error:

@@ -38,6 +38,8 @@ THERE: dict[str, Any] = {
     "as_of": [AS_OF.isoformat(), "2017-12-31", "2024-02-05"], "experiment": ["honeymoon"],
 }  # fmt: skip
 
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()) | st.just({})
+
 #: The token is given to every request here; that none opens nothing is in test_api_permissions.py.
 LEFT_OUT = [ignored_auth]
 #: A definition has more rules than a schema can say, and a chart needs a metric for some parts.
@@ -118,3 +120,15 @@ def fill(case: Case, data: st.DataObject) -> None:
         for name in list(values or {}):
             if name in THERE and data.draw(st.integers(0, 3)):
                 values[name] = data.draw(st.sampled_from(THERE[name]))
+    if case.operation.method == "put" and data.draw(st.integers(0, 3)):
+        case.body = data.draw(bodies(case.path_parameters["key"]))
+
+
+@st.composite
+def bodies(draw: st.DrawFn, key: str) -> dict[str, Any]:
+    """A definition that is valid, or of which one value is another one."""
+    start_date = draw(st.sampled_from(["2024-01-01", "2100-01-04"]))
+    body = {**definition(experiment=key), "start_date": start_date, "name": draw(st.text(min_size=1, max_size=20))}
+    if draw(st.booleans()):
+        body[draw(st.sampled_from(sorted(body)))] = draw(VALUES)
+    return body
