@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import requests
@@ -189,12 +190,12 @@ class Holdfast:
         return f"<Holdfast at {self.url}>"
 
     def experiments(self) -> pd.DataFrame:
-        """All experiments and holdouts; ``alarms``, ``harmed`` and the like are lists."""
+        """All experiments and holdouts; ``recommendation`` is by treatment, ``reversals`` by metric."""
         rows: list[dict[str, Any]] = []
         after = None
         while True:
             page = self._get("experiments", after=after, limit=PAGE)
-            rows += [{**row, "look": (row["look"] or {}).get("number")} for row in page["experiments"]]
+            rows += [_brief(row) for row in page["experiments"]]
             after = page["next"]
             if after is None:
                 return _table(rows, ["key"])
@@ -253,7 +254,7 @@ class Holdfast:
 
     def _get(self, path: str, **query: Any) -> dict[str, Any]:
         given = {name: str(value) for name, value in query.items() if value is not None}
-        address = f"{self.url}/api/v1/{path}"
+        address = f"{self.url}/api/v1/{quote(path)}"
         try:
             response = self._session.get(address, params=given, timeout=TIMEOUT)
         except requests.RequestException as error:
@@ -274,6 +275,14 @@ class Holdfast:
             raise HoldfastError(f"{told}{end}{fix}", response.status_code, found.get("errors", ()))
         answer: dict[str, Any] = found
         return answer
+
+
+def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row, "look": (row["look"] or {}).get("number"),
+        "recommendation": {one["variant"]: one["action"] for one in row["recommendation"]},
+        "reversals": {one["metric"]: one["state"] for one in row["reversals"]},
+    }  # fmt: skip
 
 
 def _table(rows: Iterable[Mapping[str, Any]], index: list[str]) -> pd.DataFrame:
@@ -318,7 +327,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
             flat |= {f"{name}_{field}": (value or {}).get(field) for field in fields}
         elif name in PARTS:
             flat |= {f"{name}_{field}": (value or {}).get(field) for field in PARTS[name]}
-        elif isinstance(value, dict):
+        elif name == "unadjusted":
             flat |= {f"{name}_{field}": inner for field, inner in value.items()}
         elif not (isinstance(value, list) and name in ("survival_difference", "difference_curve", "periods")):
             flat[name] = value

@@ -45,14 +45,6 @@ def whole_number(name: str, default: int, smallest: int = 1) -> int:
     return int(value)
 
 
-def digest(name: str) -> str:
-    """A SHA-256 in hexadecimal, or nothing."""
-    value = text(name).lower()
-    if value and not (len(value) == 64 and set(value) <= set("0123456789abcdef")):
-        raise ImproperlyConfigured(f"{name} must be a SHA-256 in hexadecimal: `printf %s KEY | sha256sum` prints it.")
-    return value
-
-
 def names(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
 

@@ -152,10 +152,6 @@ AXES_VERBOSE = False
 # Counted in the database and so in all web processes together, for each token.
 HOLDFAST_API_REQUESTS_PER_MINUTE = environment.whole_number("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
 
-# --- programs --------------------------------------------------------------------------------------------------------
-# The key with which servers send events, as its SHA-256 in hexadecimal. Without one, nobody can.
-HOLDFAST_SERVER_KEY_SHA256 = environment.digest("HOLDFAST_SERVER_KEY_SHA256")
-
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
 EMAIL_HOST = environment.text("HOLDFAST_EMAIL_HOST")

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from experiments.api import docs, events, v1
+from experiments.api import docs, v1
 from experiments.views import (
     account,
     catalog,
@@ -54,7 +54,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tokens/<int:number>/revoke/", tokens.revoke, name="token-revoke"),
     path("api/v1/docs", docs.docs, name="api-docs"),
     path("api/v1/openapi.json", v1.openapi, name="api-openapi"),
-    path("api/v1/events", events.events, name="events"),
     path("api/v1/", include((v1.urlpatterns, "api"))),
     path("healthz", probes.alive, name="alive"),
     path("readyz", probes.ready, name="ready"),

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from experiments import methods
 from experiments.api import v1
 from experiments.views.guard import needs
 
@@ -39,6 +40,7 @@ class Operation:
     summary: str
     words: str
     anchor: str
+    scope: str
     parameters: tuple[Parameter, ...]
     body: tuple[str, ...]
     answers: tuple[Answer, ...]
@@ -58,22 +60,28 @@ class Shape:
 def docs(request: HttpRequest) -> HttpResponse:
     document = v1.document()
     tags: dict[str, list[Operation]] = {}
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
             tags.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
     context = {
         "title": document["info"]["title"],
-        "words": document["info"]["description"],
+        "words": _html(document["info"]["description"]),
         "tags": tags.items(),
         "shapes": list(_shapes(document)),
     }
     return render(request, "api_docs.html", context)
 
 
+def _html(words: str) -> str:
+    """The document writes Markdown, as the methods pages do."""
+    return methods.render("api", words, {}).html
+
+
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
     return Operation(
-        method=method.upper(), path=path, summary=operation["summary"], words=operation.get("description", ""),
-        anchor=operation["operationId"], parameters=tuple(_parameter(one) for one in operation["parameters"]),
+        method=method.upper(), path=path, summary=operation["summary"], words=_html(operation["description"]),
+        anchor=operation["operationId"], scope=operation["security"][0]["Token"][0],
+        parameters=tuple(_parameter(one) for one in operation["parameters"]),
         body=tuple(operation.get("requestBody", {}).get("content", {})),
         answers=tuple(
             _answer(str(status), told) for status, told in operation["responses"].items() if str(status) not in COMMON

@@ -16,18 +16,19 @@ from experiments.services import tokens
 class Token(HttpBearer):
     """What an operation takes: ``auth=Token("read")``. Sessions open nothing here, so nothing can be forged with them.
 
-    A request goes on if it has a token that is good (401), not used too often (429), with the scope, whose owner has
-    the right behind it (403), and a body of at most ``most`` bytes (413).
+    A request goes on if it has a token that is good (401), not used too often where uses are counted ``by_minute``
+    (429), with the scope, whose owner has the right behind it (403), and a body of at most ``most`` bytes (413).
     """
 
-    def __init__(self, scope: Scope, most: int = MAX_BYTES) -> None:
+    def __init__(self, scope: Scope, most: int = MAX_BYTES, *, by_minute: bool = True) -> None:
         super().__init__()
-        self.scope, self.most = scope, most
+        self.scope, self.most, self.by_minute = scope, most, by_minute
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken:
-        opened = tokens.opened(token, timezone.now())
+        opened = tokens.opened(token, timezone.now(), by_minute=self.by_minute)
         tokens.require(opened, self.scope)
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        told = request.META.get("CONTENT_LENGTH") or ""
+        length = int(told) if told.isdecimal() else 0  # without a length Django reads no body
         if length > self.most:
             raise Refused(413, f"the body has {length:,} bytes; at most {self.most:,} are read here")
         return opened

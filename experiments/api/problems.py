@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, ValidationError
@@ -31,6 +32,10 @@ FIXES: Mapping[int, str] = {
     429: "wait as many seconds as the header Retry-After says",
     503: "try again in a minute",
 }
+
+
+#: Seconds after which a database that did not answer may be asked again.
+RETRY_DATABASE = 5
 
 
 class FieldProblem(Schema):
@@ -91,6 +96,7 @@ def handle(api: NinjaAPI) -> None:
     api.add_exception_handler(TooManyRequests, _too_many)
     api.add_exception_handler(ValidationError, _invalid)
     api.add_exception_handler(DefinitionProblem, _bad_definition)
+    api.add_exception_handler(OperationalError, _away)
     api.add_exception_handler(Exception, _ours)
 
 
@@ -123,6 +129,12 @@ def _sentence(message: str) -> str:
 def _bad_definition(request: HttpRequest, problem: Any) -> HttpResponse:
     errors = [FieldProblem(field=one.field, message=one.message) for one in problem.violations]
     return answered(422, str(problem), errors)
+
+
+def _away(request: HttpRequest, problem: Any) -> HttpResponse:
+    """A server that went away, or a wait that took too long: nothing is done, and it may be tried again."""
+    log.error("%s %s: the database does not answer", request.method, request.path, exc_info=problem)
+    return answered(503, "the database does not answer", headers={"Retry-After": str(RETRY_DATABASE)})
 
 
 def _ours(request: HttpRequest, problem: Any) -> HttpResponse:

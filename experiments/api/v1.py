@@ -11,9 +11,11 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET
 from ninja import NinjaAPI
+from ninja.constants import NOT_SET
 
 from experiments import __version__
-from experiments.api import charts, problems, reading, records, writing  # noqa: F401 - it adds to reading's router
+from experiments.api import charts, events, problems, reading, records, writing  # noqa: F401 - it adds to reading's router
+from experiments.api.door import Token
 from experiments.api.problems import FieldProblem, answered
 from experiments.services.suggest import did_you_mean
 from experiments.views.guard import ANYBODY, needs
@@ -27,22 +29,32 @@ api = NinjaAPI(
     version=__version__,
     description=(
         "Experiments by time since exposure: read scorecards, apply definitions, ask for looks. Every request carries "
-        "a token, `Authorization: Bearer hf_...`. What is not done is answered by a problem that names the field and "
-        "what to do. Parameters that an operation does not know are refused."
+        "a token in its header, `Authorization: Bearer hf_...`. What is not done is answered by a problem that names "
+        "the field and what to do. Parameters that an operation does not know are refused."
     ),
     docs_url=None,
     openapi_url=None,
     urls_namespace="api",
 )
 problems.handle(api)
-for router in (reading.router, charts.router, records.router):
+ROUTERS = (reading.router, charts.router, records.router, events.router)
+for router in ROUTERS:
     api.add_router("", router)
 
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    """The OpenAPI document, as plain values."""
-    return dict(api.get_openapi_schema(path_prefix=ROOT))
+    """The OpenAPI document, as plain values. Each operation names the scope that it takes."""
+    found = dict(api.get_openapi_schema(path_prefix=ROOT))
+    for router in ROUTERS:
+        for path, view in router.path_operations.items():
+            for operation in view.operations:
+                auth = router.auth if operation.auth_param is NOT_SET else operation.auth_param
+                assert isinstance(auth, Token), f"{path} says no scope"
+                for method in operation.methods:
+                    told = found["paths"][f"{ROOT}{path.removeprefix('/')}"][method.lower()]
+                    told["security"] = [{"Token": [auth.scope]}]
+    return found
 
 
 @require_GET

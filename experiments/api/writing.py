@@ -27,7 +27,7 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/yaml": {"schema": {"type": "string"}},
+            "application/yaml": {"schema": {"type": "object"}},
             JSON_TYPE: {"schema": {"type": "object"}},
         },
     }

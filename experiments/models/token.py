@@ -70,6 +70,10 @@ class ApiToken(models.Model):
             return "active"
         return "expired" if self.revoked_at is None else "revoked"
 
+    def note_use(self, now: datetime) -> None:
+        """Say when it was used last, without counting."""
+        ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+
     def count_use(self, now: datetime, most: int) -> bool:
         """Count one request, in one conditional UPDATE; False if there were ``most`` in this minute already.
 

@@ -117,8 +117,11 @@ def end(tokens: Collection[ApiToken], *, by: str, now: datetime) -> None:
             _record(token, "token revoked", by, now)
 
 
-def opened(secret: str, now: datetime) -> ApiToken:
-    """Return the token of a secret, and count the request. Raises BadToken, TooManyRequests."""
+def opened(secret: str, now: datetime, *, by_minute: bool = True) -> ApiToken:
+    """Return the token of a secret, and count the request where there is a limit of them by the minute.
+
+    Raises BadToken, TooManyRequests.
+    """
     token = ApiToken.objects.select_related("owner").filter(digest=digest_of(secret)).first()
     if token is None:
         raise BadToken("this token is not known here")
@@ -126,6 +129,9 @@ def opened(secret: str, now: datetime) -> ApiToken:
         raise BadToken(f"this token is {token.state(now)}")
     if not token.owner.may_sign_in(settings.HOLDFAST_DEMO_RUN):
         raise BadToken("the account of this token is closed")
+    if not by_minute:
+        token.note_use(now)
+        return token
     most = settings.HOLDFAST_API_REQUESTS_PER_MINUTE
     if not token.count_use(now, most):
         raise TooManyRequests(f"this token may be used {most} times a minute", 60 - now.second)

@@ -27,9 +27,11 @@ def _sent(address: str) -> float:
         [batches.exposure(n, now) if n < EVENTS // 10 else batches.fact(n, now) for n in range(first, first + BATCH)]
         for first in range(0, EVENTS, BATCH)
     ]
+    headers = batches.sender()
     start = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as threads:
-        stored = sum(answer["stored"] for answer in threads.map(lambda events: batches.send(address, events), work))
+        answers = threads.map(lambda events: batches.send(address, headers, events), work)
+        stored = sum(answer["stored"] for answer in answers)
     assert stored == EVENTS, stored
     return time.perf_counter() - start
 

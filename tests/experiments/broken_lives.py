@@ -1,4 +1,4 @@
-"""Rows of experiments' lives, people, decisions and the audit log that the database has to refuse.
+"""Rows of experiments' lives, people, tokens, decisions and the audit log that the database has to refuse.
 
 For ``test_models_constraints``, where each rule is broken.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from experiments.models import AuditEntry, Decision, Experiment, Person
+from experiments.models import ApiToken, AuditEntry, Decision, Experiment, Person
 from tests.experiments.looks import NOW
 
 Refused = list[tuple[str, type[models.Model], dict[str, Any]]]
@@ -21,7 +21,7 @@ ARCHIVED = {**DECIDED, "state": "archived", "archived_at": NOW}
 #: Complete and proper lives, which the cases below spoil in one way each.
 PROPER: list[dict[str, Any]] = [CLOSED, DECIDED, ARCHIVED, {**CLOSED, **DECIDED}]
 
-#: Values that a rule refuses, tried with an UPDATE of a running experiment, or of a person.
+#: Values that a rule refuses, tried with an UPDATE of a running experiment, of a person or a token.
 REFUSED: Refused = [
     *(
         ("experiment_state_fits_its_dates", Experiment, values)
@@ -44,6 +44,12 @@ REFUSED: Refused = [
     ("person_email_is_lower_case", Person, {"email": "Owner@example.com"}),
     ("person_email_is_lower_case", Person, {"email": ""}),
     ("person_demo_run_has_a_name", Person, {"demo_run": ""}),
+    ("token_scopes_are_known", ApiToken, {"scopes": []}),
+    ("token_scopes_are_known", ApiToken, {"scopes": ["read", "all"]}),
+    ("token_is_hashed", ApiToken, {"digest": "hf_secret"}),
+    ("token_has_a_name", ApiToken, {"name": ""}),
+    ("token_has_a_name", ApiToken, {"prefix": ""}),
+    ("token_lives", ApiToken, {"expires_at": NOW}),
 ]  # fmt: skip
 
 BLIND = {"look": None, "document": None, "recommended": None}

@@ -1,6 +1,5 @@
 """Events for tests: batches, a real server that can be killed with kill -9, and clients that send again."""
 
-import hashlib
 import json
 import os
 import signal
@@ -15,12 +14,11 @@ import requests
 from django.db import connection
 
 from experiments.processes import CHECKOUT, web_command
-from experiments.services import event_items, event_store
+from experiments.services import event_items, event_store, tokens
 from tests.experiments.crowd import database_address
+from tests.people import person
 
-KEY = "a key of the tests"
-DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
-HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+Headers = dict[str, str]
 
 #: The days of events begin so long before now, and end before it.
 DAYS = 80
@@ -92,7 +90,7 @@ class Server:
                 [*web_command("127.0.0.1", self.port), "--preload"],
                 cwd=CHECKOUT, start_new_session=True, stdout=log, stderr=log,
                 env={**os.environ, "DATABASE_URL": database_address(), "HOLDFAST_HOME": str(self.home),
-                     "HOLDFAST_SERVER_KEY_SHA256": DIGEST, "DJANGO_SETTINGS_MODULE": "experiments.settings"},
+                     "DJANGO_SETTINGS_MODULE": "experiments.settings"},
             )  # fmt: skip
         give_up = time.monotonic() + PATIENCE
         while True:
@@ -111,13 +109,20 @@ class Server:
             self.process = None
 
 
-def send(url: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+def sender() -> Headers:
+    """The headers of a program that may send events."""
+    owner = person("editor")
+    made = tokens.create(owner, "events", ["events"], None, by=owner.email, now=today())
+    return {"Authorization": f"Bearer {made.secret}", "Content-Type": "application/json"}
+
+
+def send(url: str, headers: Headers, events: list[dict[str, Any]]) -> dict[str, Any]:
     """Send a batch until it is answered, as any client has to; return the answer."""
     body = json.dumps({"events": events})
     give_up = time.monotonic() + PATIENCE
     while True:
         try:
-            response = requests.post(url, data=body, headers=HEADERS, timeout=PATIENCE)
+            response = requests.post(url, data=body, headers=headers, timeout=PATIENCE)
         except requests.ConnectionError:
             pause = 0.1
         else:

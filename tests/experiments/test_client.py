@@ -69,6 +69,8 @@ def the_lists_are_read_to_their_end(hf: Holdfast, monkeypatch: pytest.MonkeyPatc
     stored(renamed(cards.placebo(), "placebo", "Placebo"))
     assert list(hf.experiments().index) == ["honeymoon", "placebo"]
     assert hf.experiments().look.to_list() == [30, 30]
+    assert hf.experiments().recommendation["honeymoon"] == {"treatment": "roll_back"}
+    assert hf.experiments().reversals["honeymoon"]["lines"] == "confirmed"
     decide("honeymoon", "roll_back")
     decisions = hf.decisions("honeymoon")
     assert decisions.action.to_list() == ["roll_back"]
@@ -85,6 +87,8 @@ def errors_say_what_to_do(hf: Holdfast, url: str) -> None:
     assert [one["field"] for one in refused.value.errors] == ["as_of"]
     with pytest.raises(HoldfastError, match=r"not known here. To do: send the header"):
         Holdfast(url, token="hf_wrong").experiments()
+    with pytest.raises(HoldfastError, match="key: String should match pattern"):
+        hf.scorecard("honeymoon?as_of=2017-12-31#")
     with pytest.raises(HoldfastError, match="no stored moments"):
         hf.replay("honeymoon")
     with pytest.raises(HoldfastError, match=r"what answers at .* is no Holdfast"):

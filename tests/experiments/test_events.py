@@ -16,10 +16,11 @@ from django.http import HttpResponse
 from django.test import Client
 
 from experiments.models import EventName
-from experiments.services import event_items, event_store
+from experiments.services import event_items, event_store, tokens
 from tests.experiments import event_batches as batches
 from tests.experiments.crowd import database_address
 from tests.experiments.event_batches import Server, counted, exposure, fact, stored
+from tests.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,8 +31,7 @@ SOME, MANY = 50_000, 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def tables(settings: Any) -> Iterator[None]:
-    settings.HOLDFAST_SERVER_KEY_SHA256 = batches.DIGEST
+def tables() -> Iterator[None]:
     yield
     batches.empty_tables()
 
@@ -41,7 +41,7 @@ def post(events: Any, **headers: str) -> Any:
 
 
 def sent(body: str | bytes, **headers: str) -> HttpResponse:
-    given = {"Authorization": f"Bearer {batches.KEY}", **headers}
+    given = {"Authorization": batches.sender()["Authorization"], **headers}
     return Client().post("/api/v1/events", body, content_type="application/json", headers=given)
 
 
@@ -94,14 +94,14 @@ def test_no_event_is_lost_or_doubled_while_the_server_is_killed(events: int, tmp
     again = [random.choice(numbers, len(cuts[0])) for _ in range(len(cuts) // 8)]
     work = [*cuts, *again, *cuts[: len(cuts) // 10]]
     work = [work[place] for place in random.permutation(len(work))]
-    server = Server(tmp_path)
+    server, headers = Server(tmp_path), batches.sender()
     server.start()
 
     def make(number: int) -> dict[str, Any]:
         return exposure(number, now) if number < exposures else fact(number, now)
 
     def send(part: np.ndarray) -> int:
-        return int(batches.send(server.url, [make(int(number)) for number in part])["stored"])
+        return int(batches.send(server.url, headers, [make(int(number)) for number in part])["stored"])
 
     try:
         with ThreadPoolExecutor(4) as threads:
@@ -240,24 +240,31 @@ def test_names_do_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         (b'{"events": [], "more": 1}', 400, "has the key `more`"),
         (b'{"events": []}', 400, "a batch has 1 to 5,000 events; found 0"),
         (json.dumps({"events": [0] * 5001}).encode(), 400, "found 5,001"),
-        (b" " * (4 * 2**20 + 1), 413, "more than 4,194,304 bytes"),
+        (b" " * (4 * 2**20 + 1), 413, "at most 4,194,304 are read here"),
     ],
 )
 def test_a_request_without_a_batch_is_refused_whole(body: bytes, status: int, words: str) -> None:
     response = sent(body)
     assert response.status_code == status
-    assert words in json.loads(response.content)["error"]
+    assert words in json.loads(response.content)["detail"]
 
 
-def test_nobody_sends_events_without_the_key(settings: Any) -> None:
-    event = fact(1, batches.today())
-    for given in ("", "Bearer ", "Bearer wrong", f"Basic {batches.KEY}", batches.KEY):
+def test_nobody_sends_events_without_a_token_for_it() -> None:
+    event, secret = fact(1, batches.today()), batches.sender()["Authorization"].removeprefix("Bearer ")
+    for given in ("", "Bearer ", "Bearer wrong", f"Basic {secret}", secret):
         response = post([event], Authorization=given)
         assert response.status_code == 401, given
-        assert response.headers["WWW-Authenticate"] == "Bearer"
-    settings.HOLDFAST_SERVER_KEY_SHA256 = ""
-    assert "no server key is set up here" in post([event]).json()["error"]
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="Holdfast"'
+    reader = tokens.create(person("viewer"), "reads", ["read"], None, by="viewer@example.com", now=NOW)
+    assert post([event], Authorization=f"Bearer {reader.secret}").status_code == 403
     assert counted()["keys"] == 0
+
+
+def test_batches_are_not_counted_by_the_minute(settings: Any) -> None:
+    settings.HOLDFAST_API_REQUESTS_PER_MINUTE = 1
+    headers, now = batches.sender(), batches.today()
+    for number in range(3):
+        assert post([fact(number, now)], Authorization=headers["Authorization"]).status_code == 200
 
 
 # --- Too much ---------------------------------------------------------------------------------------------------------
@@ -268,7 +275,7 @@ def test_a_batch_too_many_is_told_when_to_come_again_and_nothing_of_it_is_stored
             other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (event_store._SLOT_LOCK, slot))
         response = post([event])
         assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
-        assert "send this one again in 1 s" in response.json()["error"]
+        assert "send this one again in 1 s" in response.json()["detail"]
         assert counted()["keys"] == 0
     assert post([event]).json()["stored"] == 1
 

@@ -50,6 +50,7 @@ from experiments.models import (
     write_replay,
 )
 from experiments.models.scorecard import TABLES
+from experiments.services import tokens
 from experiments.services.apply import apply
 from tests.experiments import broken_lives, replay_rows, survival_rows
 from tests.experiments.looks import NOW, definition
@@ -364,6 +365,7 @@ def results(look: Look) -> None:
     SurvivalRow.store(look, [survival_rows.CURVE])
     write_replay(look, Replay((replay_rows.STEP,), (replay_rows.LAUNCHED,)))
     SurvivalComparisonRow.store(look, [survival_rows.COMPARED])
+    tokens.create(person("owner"), "a token", ["read"], None, by="owner@example.com", now=NOW)
 
 
 def refused(constraint: str, write: Callable[[], object]) -> None:

@@ -108,8 +108,6 @@ TABLE = [
     Row("token-revoke", "post", LOGIN, NO, 404, 404, 404, DONE, DONE),  # it is the owner's
     *reading("api-docs"),
     *(Row("api-openapi", way, *[got] * 7) for way, got in (("get", OK), ("post", METHOD))),
-    Row("events", "get", *[METHOD] * 7),
-    Row("events", "post", *[401] * 7),  # a session is no key
     *(
         Row(name, method, *[found if method == "get" else METHOD] * len(ROLES))
         for name, found in (("alive", OK), ("ready", OK), ("counts", 404))  # counts want a token, and there is none
@@ -188,7 +186,6 @@ def cases() -> dict[str, Case]:
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
         **{name: Case(reverse(name), {}) for name in ("alive", "ready", "counts")},
         "people": Case(reverse("people"), {}),
-        "events": Case(reverse("events"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),
         "person-active": Case(reverse("person-active", args=[subject.pk]), {"active": "no"}),
         "api-docs": Case(reverse("api-docs"), {}),
