@@ -181,6 +181,10 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+# --- programs --------------------------------------------------------------------------------------------------------
+# How often each key may ask for flags: requests a second, in each web process.
+HOLDFAST_FLAG_RATE = _positive_int("HOLDFAST_FLAG_RATE", 1000)
+
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.
 EMAIL_HOST = os.environ.get("HOLDFAST_EMAIL_HOST", "")

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
+from experiments.api import ofrep
 from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
 
 EXPERIMENT = "experiments/<str:key>/"
@@ -31,6 +32,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/", people.people, name="people"),
     path("people/<int:number>/role/", people.role, name="person-role"),
     path("people/<int:number>/active/", people.active, name="person-active"),
+    path("ofrep/v1/evaluate/flags", ofrep.flags, name="ofrep-flags"),
+    path("ofrep/v1/evaluate/flags/<path:key>", ofrep.flag, name="ofrep-flag"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),
