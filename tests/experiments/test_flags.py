@@ -14,6 +14,7 @@ from analysis.srm import chi_square
 from experiments.assignment import bucket, fingerprint
 from experiments.models import Decision, Plan, Traffic
 from experiments.services import assignment, entry, keys, lifecycle, traffic
+from experiments.services.apply import CannotApply
 from experiments.services.assignment import BrokenFlag, Evaluation, UnknownFlag, Warm, current_version, load
 from tests.experiments.stored import new_look
 from tests.experiments.traffic_world import MONDAY, NEXT_MONDAY, NOW, experiment, holdout, named, put
@@ -305,6 +306,8 @@ def test_experiments_from_before_become_flags_when_they_are_applied_again() -> N
         cursor.execute("ALTER TABLE experiments_traffic ENABLE TRIGGER USER")
     with pytest.raises(UnknownFlag):
         told("a")
+    with pytest.raises(CannotApply, match="members: a has started without the holdout winter"):
+        put(holdout(members=["a"]))
     warm = Warm()
     warm.get(0.0)
     put(experiment("a"))
