@@ -62,6 +62,7 @@ bench: install ## measure speed and memory on a million units (ARGS as its --hel
 	$(BIN)/python -m tests.benchmarks.survival
 	$(BIN)/python -m tests.benchmarks.pages
 	$(BIN)/python -m tests.benchmarks.events
+	$(BIN)/python -m tests.benchmarks.flags
 
 clean: ## stop Holdfast's own database and remove it with .venv, .holdfast, static and build (asks first; YES=1 does not)
 	@if [ "$${YES:-}" != 1 ]; then \

@@ -8,7 +8,8 @@ independent. A unit is taken through these steps; the first that settles it wins
     1. forced              a tester's variant: never counted in results
     2. holdout             its bucket under the holdout's salt is below fraction x 10,000: held out of every member,
                            also after a launch
-    3. launched, stopped   after a launch everybody else gets the launched variant, after a stop nobody gets one
+    3. launched, stopped   after a launch everybody else gets the launched variant, after a stop nobody gets one; a
+                           launch with holdback leaves the control units of the experiment theirs
     4. targeting           its attributes do not meet the rule
     5. layer               its bucket under the layer's salt is outside the experiment's range, of which a phase takes
                            the first part: a unit that entered stays in when the share grows
@@ -22,6 +23,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -111,6 +113,7 @@ class ExperimentRule:
         phases: shares of the range by date, in order of time, never falling; without any, everybody enters at once.
         launched: the variant that everybody gets after a launch; None while it runs, and after a stop.
         running: whether units are assigned; afterwards ``launched`` says what they get.
+        holdback: after the launch, units that steps 4 to 7 give this variant keep it; everybody else gets the launched.
         closed: no unit enters any more.
         forced: variants of testers by unit.
     """
@@ -125,6 +128,7 @@ class ExperimentRule:
     running: bool = True
     closed: bool = False
     launched: str | None = None
+    holdback: str | None = None
     forced: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,11 +143,15 @@ class ExperimentRule:
         begun = [phase.share for phase in self.phases if phase.start_date <= day]
         return begun[-1] if begun else 0.0
 
-    @property
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Where the buckets of each variant end."""
+        return cut([variant.weight for variant in self.variants])
+
+    @cached_property
     def propensities(self) -> dict[str, float]:
         """The probability of each variant among units that enter."""
-        ends = (0, *cut([variant.weight for variant in self.variants]))
-        widths = [(end - start) / BUCKETS for start, end in pairwise(ends)]
+        widths = [(end - start) / BUCKETS for start, end in pairwise((0, *self.ends))]
         return {variant.key: width for variant, width in zip(self.variants, widths, strict=True)}
 
 
@@ -180,20 +188,42 @@ def assign(
     if held_out is not None:
         return settled("held_out", holdout=held_out, counted=True)
     if not rule.running:
-        return settled("launched", rule.launched) if rule.launched is not None else settled("stopped")
-    if rule.targeting is not None and not rule.targeting.met(attributes):
-        return settled("not_targeted")
-    width = rule.layer.end - rule.layer.first
-    place = bucket(rule.layer.salt, unit) - rule.layer.first
-    if not 0 <= place < round(width * rule.share(day)):
-        return settled("outside_layer")
-    if rule.closed and not entered:
-        return settled("enrollment_closed")
+        if rule.launched is None:
+            return settled("stopped")
+        if rule.holdback is None or _variant(rule, unit) != rule.holdback:
+            return settled("launched", rule.launched)
+    found = _entered(rule, unit, attributes, day, entered)
+    if found != "assigned":
+        return settled(found) if rule.running else settled("launched", rule.launched)
     key = _variant(rule, unit)
     return settled("assigned", key, propensity=rule.propensities[key], counted=True)
 
 
+def _entered(rule: ExperimentRule, unit: str, attributes: Mapping[str, Any], day: date, entered: bool) -> Reason:
+    """Steps 4 to 6: whether a unit gets a variant by weight, or why not."""
+    if rule.targeting is not None and not rule.targeting.met(attributes):
+        return "not_targeted"
+    width = rule.layer.end - rule.layer.first
+    place = bucket(rule.layer.salt, unit) - rule.layer.first
+    if not 0 <= place < round(width * rule.share(day)):
+        return "outside_layer"
+    return "enrollment_closed" if rule.closed and not entered else "assigned"
+
+
 def _variant(rule: ExperimentRule, unit: str) -> str:
     place = bucket(rule.salt, unit)
-    ends = cut([variant.weight for variant in rule.variants])
-    return next(variant.key for variant, end in zip(rule.variants, ends, strict=True) if place < end)
+    return next(variant.key for variant, end in zip(rule.variants, rule.ends, strict=True) if place < end)
+
+
+def exposures(rule: ExperimentRule, found: Assignment) -> tuple[tuple[str, str], ...]:
+    """Return what is to be logged when a unit meets the flag: pairs of an experiment or holdout, and a variant.
+
+    Every holdout gets both of its sides from the same moment, whatever became of the unit afterwards: held_out if it is
+    in this holdout's slice, launched if not. The experiment gets its variant where one was assigned. A tester is never
+    logged.
+    """
+    if found.reason == "forced":
+        return ()
+    held = tuple((one.key, "held_out" if one.holds_out(found.unit) else "launched") for one in rule.holdouts)
+    own = ((found.experiment, found.variant),) if found.counted and found.variant is not None else ()
+    return held + own

@@ -151,6 +151,8 @@ AXES_VERBOSE = False
 # --- the API ---------------------------------------------------------------------------------------------------------
 # Counted in the database and so in all web processes together, for each token.
 HOLDFAST_API_REQUESTS_PER_MINUTE = environment.whole_number("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
+# How often each key may ask for flags: requests a second, in each web process.
+HOLDFAST_FLAG_RATE = environment.whole_number("HOLDFAST_FLAG_RATE", 1000)
 
 # --- e-mail ----------------------------------------------------------------------------------------------------------
 # Without a server to send it, nobody can have a password reset by e-mail: an admin gives a new one.

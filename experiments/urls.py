@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from experiments.api import docs, v1
+from experiments.api import docs, ofrep, v1
 from experiments.views import (
     account,
     catalog,
@@ -58,6 +58,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", probes.alive, name="alive"),
     path("readyz", probes.ready, name="ready"),
     path("-/metrics", probes.counts, name="counts"),
+    path("ofrep/v1/evaluate/flags", ofrep.flags, name="ofrep-flags"),
+    path("ofrep/v1/evaluate/flags/<path:key>", ofrep.flag, name="ofrep-flag"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),

@@ -1,1 +1,1 @@
-"""The API: version 1 under /api/v1, described by its own OpenAPI document. Thin: services do the work."""
+"""What programs talk to: the API, version 1 under /api/v1, and OFREP. Thin: services do the work."""

@@ -266,12 +266,5 @@ class Migration(migrations.Migration):
             model_name="holdoutmember",
             constraint=models.UniqueConstraint(fields=("holdout", "member"), name="holdout_member_is_unique"),
         ),
-        migrations.AddConstraint(
-            model_name="holdoutmember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("holdout", models.F("member")), _negated=True),
-                name="holdout_is_no_member_of_itself",
-            ),
-        ),
         migrations.RunSQL(_kept_traffic.CREATE, _kept_traffic.DROP),
     ]

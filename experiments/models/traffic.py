@@ -138,7 +138,6 @@ class HoldoutMember(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["holdout", "member"], name="holdout_member_is_unique"),
-            models.CheckConstraint(condition=~Q(holdout=models.F("member")), name="holdout_is_no_member_of_itself"),
         ]
 
     def __str__(self) -> str:

@@ -155,7 +155,9 @@ def _settle_members(traffic: Traffic, plan: Plan) -> None:
                 raise CannotSettle(f"members: {too_late(experiment.key, plan.key).removeprefix('holdout: ')}")
             continue
         _check_fits(plan, theirs)
-        HoldoutMember.objects.create(holdout=traffic, member=experiment.traffic)
+        joining = Traffic.objects.filter(experiment=experiment).first()
+        if joining is not None:  # one from before there was any traffic joins when it is applied again
+            HoldoutMember.objects.create(holdout=traffic, member=joining)
 
 
 def members_of(traffic: Traffic) -> list[HoldoutMember]:
@@ -165,6 +167,5 @@ def members_of(traffic: Traffic) -> list[HoldoutMember]:
 
 def _candidates(plan: Plan) -> list[Experiment]:
     rows = Experiment.objects.filter(kind="experiment").select_related("plan")
-    rows = rows.filter(traffic__isnull=False)
     named, layered = rows.filter(key__in=plan.members), rows.filter(traffic__layer__key__in=plan.members)
     return list((named | layered).order_by("key").distinct()) if plan.members else []

@@ -18,6 +18,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from experiments.models import Person
 from experiments.services import access, results
 from experiments.services.access import Action, NotAllowed, Permissions
+from experiments.views import by_key
 
 View = TypeVar("View", bound=Callable[..., HttpResponse])
 
@@ -26,10 +27,11 @@ READING = ("GET", "HEAD", "OPTIONS")
 #: What a view can need besides the actions of ``access``.
 ANYBODY: Final = "anybody"
 AN_ACCOUNT: Final = "an account"
+A_KEY: Final = "a key"
 
 
 def needs(what: str) -> Callable[[View], View]:
-    """Declare what it takes to use a view: an action of ``access``, ANYBODY or AN_ACCOUNT."""
+    """Declare what it takes to use a view: an action of ``access``, ANYBODY, AN_ACCOUNT or A_KEY."""
 
     def declared(view: View) -> View:
         view.needs = what  # type: ignore[attr-defined]  # decorators above this one take it over with functools.wraps
@@ -46,6 +48,7 @@ class Guard:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        by_key.finish(request, response)
         if request.user.is_authenticated:
             add_never_cache_headers(response)  # nothing is left in the browser for whoever sits there next
         return response
@@ -56,6 +59,8 @@ class Guard:
         what = getattr(view, "needs", None)
         if what == ANYBODY:
             return None
+        if what == A_KEY:  # a session does not help, so nothing can be done in somebody's name by another site
+            return by_key.admit(request, kwargs.get("key"))
         if not request.user.is_authenticated:
             return _to("account_login", request)
         if what == AN_ACCOUNT:

@@ -1,6 +1,7 @@
 """Assignment: test vectors for other languages, uniform and independent buckets, and every step in its order."""
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
@@ -20,7 +21,10 @@ from experiments.assignment import (
     assign,
     bucket,
     cut,
+    exposures,
+    fingerprint,
 )
+from experiments.methods import FOLDER
 from experiments.targeting import parse
 
 #: Published vectors: whoever reproduces these reproduces every assignment. Computed by sha256sum and bc, for example
@@ -33,6 +37,8 @@ VECTORS = {
     ("salt", "0"): 5838,
     ("salt", "zoë 日本"): 7328,
     ("salt", "a:b"): 1974,
+    ("layer/search", "user-1"): 6117,
+    ("entry/honeymoon", "user-1"): 3506,
 }
 
 #: A chi-square below this has one chance in 100,000 on uniform buckets.
@@ -56,6 +62,12 @@ def buckets(salt: str, count: int) -> np.ndarray:
 @pytest.mark.parametrize(("pair", "expected"), VECTORS.items(), ids=str)
 def test_the_published_vectors_hold(pair: tuple[str, str], expected: int) -> None:
     assert bucket(*pair) == expected
+
+
+def test_the_methods_page_publishes_these_vectors() -> None:
+    text = (FOLDER / "assignment.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([0-9]+) \|$", text, re.MULTILINE)
+    assert {(salt, "" if unit == "(empty)" else unit): int(place) for salt, unit, place in rows} == VECTORS
 
 
 def test_a_salt_with_a_colon_is_refused_for_two_pairs_would_be_one() -> None:
@@ -190,3 +202,30 @@ def test_targeting_is_asked_after_the_holdout_and_before_the_layer() -> None:
     outside = units_where(6_000, BUCKETS, "search", 1)[0]
     assert assign(rule, outside, {"country": "fr"}, DAY).reason == "not_targeted"
     assert assign(rule, outside, {"country": "de"}, DAY).reason == "outside_layer"
+
+
+def test_a_holdback_keeps_the_control_units_of_the_experiment_and_gives_everybody_else_the_launched_variant() -> None:
+    rule = replace(RULE, holdouts=(HOLDOUT,))
+    after = replace(rule, running=False, launched="treatment", holdback="control")
+    for unit in map(str, range(3_000)):
+        before, now = assign(rule, unit, {}, DAY), assign(after, unit, {}, DAY)
+        if before.variant == "control" or before.reason == "held_out":
+            assert now == before
+        else:
+            assert (now.variant, now.reason, now.counted) == ("treatment", "launched", False)
+
+
+def test_what_is_logged_are_both_sides_of_every_holdout_and_the_variant_of_who_entered() -> None:
+    other = HoldoutRule("spring", "spring", 0.2)
+    rule = replace(RULE, holdouts=(HOLDOUT, other), forced={"tester": "control"})
+    for unit in map(str, range(3_000)):
+        found = assign(rule, unit, {}, DAY)
+        logged = dict(exposures(rule, found))
+        for one in rule.holdouts:
+            assert logged.pop(one.key) == ("held_out" if one.holds_out(unit) else "launched")
+        assert logged == ({"ranker": found.variant} if found.reason == "assigned" else {})
+    assert exposures(rule, assign(rule, "tester", {}, DAY)) == ()
+
+
+def test_a_fingerprint_is_eight_bytes_of_the_hash() -> None:
+    assert fingerprint("user-1") == int("c6c289e49e9c05b2", 16)  # printf user-1 | sha256sum

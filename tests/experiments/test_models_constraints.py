@@ -52,7 +52,7 @@ from experiments.models import (
 from experiments.models.scorecard import TABLES
 from experiments.services import tokens
 from experiments.services.apply import apply
-from tests.experiments import broken_lives, replay_rows, survival_rows
+from tests.experiments import broken_lives, broken_traffic, replay_rows, survival_rows
 from tests.experiments.looks import NOW, definition
 from tests.people import person
 
@@ -458,7 +458,8 @@ def test_a_plan_that_is_not_frozen_can_be_changed_and_deleted(everything: Experi
 
 def test_every_rule_of_the_database_has_been_broken_above() -> None:
     rules = {rule.name for model in apps.get_app_config("experiments").get_models() for rule in model._meta.constraints}
-    assert rules == {name for name, _, _ in (*REFUSED, *broken_lives.REFUSED_NEW, *TWICE)}
+    traffic = {rule for rule, _ in broken_traffic.REFUSED}  # by test_traffic
+    assert rules == traffic | {name for name, _, _ in (*REFUSED, *broken_lives.REFUSED_NEW, *TWICE)}
 
 
 def test_every_field_of_a_result_has_a_column_of_its_type() -> None:

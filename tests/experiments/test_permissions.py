@@ -13,7 +13,7 @@ from django.urls import URLPattern, reverse
 from experiments import urls
 from experiments.models import AuditEntry, Decision, Experiment, Person
 from experiments.services import decisions, drafts, tokens
-from experiments.views.guard import AN_ACCOUNT, ANYBODY
+from experiments.views.guard import A_KEY, AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
 from tests.people import MADE_AT, person, signed_in
@@ -26,7 +26,7 @@ ROLES = ("nobody", "outsider", "viewer", "editor", "somebody", "owner", "admin")
 #: The experiments start on 2017-05-29.
 BEFORE = datetime(2017, 5, 1, 12, tzinfo=UTC)
 
-LOGIN, NO, OK, DONE, METHOD = "login", 403, 200, 302, 405
+LOGIN, NO, OK, DONE, METHOD, KEY = "login", 403, 200, 302, 405, 401
 
 
 class Row(NamedTuple):
@@ -49,6 +49,11 @@ def reading(name: str, found: int = OK) -> list[Row]:
         Row(name, "get", LOGIN, NO, found, found, found, found, found),
         Row(name, "post", LOGIN, NO, METHOD, METHOD, METHOD, METHOD, METHOD),
     ]
+
+
+def by_key(name: str) -> list[Row]:
+    """What programs ask for with a key: no session opens it, and what a key opens is in test_ofrep."""
+    return [Row(name, method, KEY, KEY, KEY, KEY, KEY, KEY, KEY) for method in ("get", "post")]
 
 
 def owning(name: str, posted: int = DONE) -> list[Row]:
@@ -75,6 +80,8 @@ TABLE = [
     *reading("history"),
     *reading("decisions"),
     *reading("evidence"),
+    *by_key("ofrep-flag"),
+    *by_key("ofrep-flags"),
     Row("refresh", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
     Row("refresh", "post", LOGIN, NO, NO, 409, 409, 409, 409),  # there are no data behind these experiments
     Row("submit", "get", LOGIN, NO, NO, OK, OK, OK, OK),
@@ -165,6 +172,8 @@ def cases() -> dict[str, Case]:
         "chart-csv": Case(
             reverse("chart-csv", args=[key]), {"part": "trajectory", "metric": "lines", "variant": "treatment"}
         ),
+        "ofrep-flag": Case(reverse("ofrep-flag", args=[key]), {}),
+        "ofrep-flags": Case(reverse("ofrep-flags"), {}),
         "metrics": Case(reverse("metrics"), {}),
         "sources": Case(reverse("sources"), {}),
         "methods": Case(reverse("methods"), {}),
@@ -223,7 +232,7 @@ def asked(browser: Client, row: Row, case: Case) -> int | str:
     response = getattr(browser, row.method)(case.address, case.data)
     where = response.headers.get("Location", "")
     got = LOGIN if where.startswith("/login/?next=") else response.status_code
-    if got in (LOGIN, NO, METHOD, 404):
+    if got in (LOGIN, NO, METHOD, KEY, 404):
         assert AuditEntry.objects.count() == entries, row
         assert b"Engagement-first ranker" not in response.content, row
     return got
@@ -249,7 +258,7 @@ def test_every_address_is_in_the_table_with_get_and_post() -> None:
 
 
 def test_every_view_says_what_it_needs() -> None:
-    known = {"read", "edit", "refresh", "decide", "administer", ANYBODY, AN_ACCOUNT}
+    known = {"read", "edit", "refresh", "decide", "administer", ANYBODY, AN_ACCOUNT, A_KEY}
     for pattern in pages():
         assert getattr(pattern.callback, "needs", None) in known, pattern.name
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.models import AuditEntry
 from tests.experiments.commands import run
 from tests.experiments.traffic_world import experiment, holdout, put
 
@@ -34,3 +35,27 @@ def test_the_command_shows_the_traffic_and_changes_it(tmp_path: Path, monkeypatc
     assert run("traffic", "--release", "over").code == 2
     for wrong in (("nothing",), ("b", "--freeze", tmp_path / "none"), ("winter", "--release", "again")):
         assert run("traffic", *wrong).code == 1
+
+
+def test_the_command_makes_lists_and_revokes_keys() -> None:
+    assert run("key").out.startswith("There is no key yet.")
+    text = run("key", "shop", "--kind", "server").out.splitlines()[0]
+    page = run(
+        "key", "page", "--kind", "client", "--origin", "https://a.example.com", "--origin", "http://localhost:3000"
+    )
+    assert (text[:4], page.out[:4]) == ("hfs_", "hfc_")
+    assert run("key", "shop", "--revoke").out == "shop: revoked\n"
+    listed = run("key").out.splitlines()
+    assert listed[0].split()[:2] == ["shop", "server"]
+    assert "revoked on" in listed[0]
+    assert listed[1].endswith("http://localhost:3000 https://a.example.com")
+    assert text not in run("key").out
+    assert [run("key", *wrong).code for wrong in (("--revoke",), ("x",))] == [2, 2]
+    refused = run("key", "x", "--kind", "client")
+    assert (refused.code, refused.err) == (
+        1, "Error: a client key needs the origins of its pages, such as https://shop.example.com\n",
+    )  # fmt: skip
+    assert run("key", "shop", "--revoke").err == "Error: there is no key `shop` in use\n"
+    assert list(AuditEntry.objects.values_list("verb", "object_key").order_by("pk")) == [
+        ("made", "shop"), ("made", "page"), ("revoked", "shop"),
+    ]  # fmt: skip
