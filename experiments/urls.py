@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, probes, scorecard
+from experiments.views import (
+    account,
+    catalog,
+    decisions,
+    lifecycle,
+    methods,
+    people,
+    portfolio,
+    probes,
+    provider,
+    scorecard,
+)
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -36,6 +47,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("-/metrics", probes.counts, name="counts"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
+    re_path(r"^login/(?P<provider_id>sso)/$", provider.login, name="openid_connect_login"),
+    re_path(r"^login/(?P<provider_id>sso)/callback/$", provider.callback, name="openid_connect_callback"),
     path("logout/", account.logout, name="account_logout"),
     path("password/", account.change_password, name="account_change_password"),
     path("password/reset/", account.reset_password, name="account_reset_password"),
