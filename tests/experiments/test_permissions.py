@@ -148,7 +148,7 @@ def cases() -> dict[str, Case]:
         **accounts,
         "chart": Case(reverse("chart", args=[key, "treatment", "lines"]), {}),
         "chart-csv": Case(
-            reverse("chart-csv", args=[key]), {"part": "weekly", "metric": "lines", "variant": "treatment"}
+            reverse("chart-csv", args=[key]), {"part": "trajectory", "metric": "lines", "variant": "treatment"}
         ),
         "metrics": Case(reverse("metrics"), {}),
         "sources": Case(reverse("sources"), {}),
