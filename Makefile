@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: install demo up test test-slow check check-static lint bench clean help
+.PHONY: install demo up test test-slow check check-static lint audit bench clean help
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,10 +51,14 @@ lint: install ## format, lint, types, import rules, missing migrations, template
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive analysis experiments docker manage.py
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(if $(TEMPLATES),$(BIN)/djlint --quiet --lint templates,@echo "No templates yet.")
 
-check: lint ## lint, then the tests with branch coverage (analysis 95 %, experiments 90 %)
+audit: install ## ask whether a locked package has a known vulnerability; fails if one has (needs the network)
+	$(BIN)/python .ci/audit
+
+check: lint audit ## lint, audit, then the tests with branch coverage (analysis 95 %, experiments 90 %)
 	$(MAKE) test COVERAGE=1
 
 bench: install ## measure speed and memory on a million units (ARGS as its --help says)

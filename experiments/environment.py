@@ -31,6 +31,14 @@ def secret(name: str) -> str:
     return value
 
 
+def needed(name: str, because: str) -> str:
+    """A secret that has to be there since another variable is."""
+    value = secret(name)
+    if not value:
+        raise ImproperlyConfigured(f"{because} is set, so {name} has to be set too.")
+    return value
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     value = os.environ.get(name, "") or str(int(default))
     if value not in ("0", "1"):

@@ -148,6 +148,27 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+# People may sign in at an OpenID Connect provider; a person whom it does not know by e-mail address is made, without a
+# role. Its answers are trusted for their signatures, and its addresses are asked for over https.
+HOLDFAST_OIDC_URL = environment.web_address("HOLDFAST_OIDC_URL", LOOPBACK)
+HOLDFAST_OIDC_NAME = environment.text("HOLDFAST_OIDC_NAME", "single sign-on")
+SOCIALACCOUNT_ADAPTER = "experiments.accounts.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a link, since form-action would have to name every host of the provider
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
+if HOLDFAST_OIDC_URL:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": HOLDFAST_OIDC_NAME,
+                "client_id": environment.needed("HOLDFAST_OIDC_CLIENT_ID", "HOLDFAST_OIDC_URL"),
+                "secret": environment.needed("HOLDFAST_OIDC_CLIENT_SECRET", "HOLDFAST_OIDC_URL"),
+                "settings": {"server_url": HOLDFAST_OIDC_URL.rstrip("/")},
+            }
+        ],
+    }
+
 # --- the API ---------------------------------------------------------------------------------------------------------
 # Counted in the database and so in all web processes together, for each token.
 HOLDFAST_API_REQUESTS_PER_MINUTE = environment.whole_number("HOLDFAST_API_REQUESTS_PER_MINUTE", 300)
@@ -174,6 +195,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "axes",
     "csp",
     "django_htmx",

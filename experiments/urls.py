@@ -13,6 +13,7 @@ from experiments.views import (
     people,
     portfolio,
     probes,
+    provider,
     scorecard,
     tokens,
 )
@@ -62,6 +63,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ofrep/v1/evaluate/flags/<path:key>", ofrep.flag, name="ofrep-flag"),
     # names that django-allauth looks up
     path("login/", account.login, name="account_login"),
+    re_path(r"^login/(?P<provider_id>sso)/$", provider.login, name="openid_connect_login"),
+    re_path(r"^login/(?P<provider_id>sso)/callback/$", provider.callback, name="openid_connect_callback"),
     path("logout/", account.logout, name="account_logout"),
     path("password/", account.change_password, name="account_change_password"),
     path("password/reset/", account.reset_password, name="account_reset_password"),

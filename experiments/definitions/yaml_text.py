@@ -65,7 +65,7 @@ def read_mapping(content: bytes, file: str) -> dict[str, Any]:
         raise _problem(file, f"not UTF-8 text (byte {error.start})") from error
     try:
         # The loader is a subclass of SafeLoader: it builds plain values only.
-        loaded = yaml.load(text, Loader=_PlainLoader)  # noqa: S506
+        loaded = yaml.load(text, Loader=_PlainLoader)  # noqa: S506  # nosec B506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

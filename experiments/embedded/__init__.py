@@ -11,5 +11,6 @@ of a killed process, so nothing has to be cleaned up by hand.
 from experiments.embedded.lifetime import acquire, conninfo, release, remove, stop
 from experiments.embedded.place import default_home, make_home
 from experiments.embedded.problems import ServerProblem
+from experiments.embedded.tools import run_tool
 
-__all__ = ["ServerProblem", "acquire", "conninfo", "default_home", "make_home", "release", "remove", "stop"]
+__all__ = ["ServerProblem", "acquire", "conninfo", "default_home", "make_home", "release", "remove", "run_tool", "stop"]

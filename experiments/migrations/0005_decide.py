@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         ("experiments", "0004_survival"),
     ]
     # The table of people is made here, and django-allauth's tables refer to it.
-    run_before = [("account", "0001_initial")]
+    run_before = [("account", "0001_initial"), ("socialaccount", "0001_initial")]
 
     operations = [
         migrations.CreateModel(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from axes.utils import reset as forget_failed_logins
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
@@ -16,6 +17,9 @@ from experiments.models import AuditEntry, Experiment, Person
 from experiments.models.audit import EXPERIMENT, PERSON
 from experiments.models.person import ROLES, Role
 from experiments.services import tokens
+
+#: Whose name stands in the audit log where a login at the provider changed an account.
+PROVIDER = "sign-in provider"
 
 #: Letters and digits that are not taken for one another.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -66,6 +70,26 @@ def create(email: str, role: Role | None, *, by: str, now: datetime, name: str =
     person.save()
     _record(person, "account made", by, now, after={"role": role})
     return Account(address, role, password)
+
+
+@transaction.atomic
+def known_to_provider(email: str, *, name: str, now: datetime) -> Person:
+    """Return the person who signs in elsewhere under this address; a new one has no role and no password.
+
+    A one-time password that was not used yet is void from here on. Raises CannotChangePerson.
+    """
+    address = _address(email)
+    person, made = Person.objects.select_for_update().get_or_create(
+        email=address, defaults={"name": name.strip()[:200], "created_at": now, "password": make_password(None)}
+    )
+    if made:
+        _record(person, "account made", PROVIDER, now, after={"role": None})
+    elif person.must_change_password:
+        person.must_change_password = False
+        person.set_unusable_password()
+        person.save(update_fields=["password", "must_change_password"])
+        _record(person, "one-time password dropped", PROVIDER, now)
+    return person
 
 
 @transaction.atomic

@@ -105,4 +105,9 @@ def who(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     person = user if isinstance(user, Person) else None
     may = None if person is None else Permissions(person)
-    return {"person": person, "may": may, "email_works": settings.HOLDFAST_EMAIL}
+    return {"person": person, "may": may, "email_works": settings.HOLDFAST_EMAIL, "provider": _provider()}
+
+
+def _provider() -> str | None:
+    """The name of the provider that people may sign in at."""
+    return settings.HOLDFAST_OIDC_NAME if settings.HOLDFAST_OIDC_URL else None

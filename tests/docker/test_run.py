@@ -16,12 +16,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 
-from tests.conftest import TEST_DATABASE
 from tests.docker.files import FOLDER, compose, copied, instructions
 from tests.experiments import small_data
 from tests.experiments.brokers import Redis, free_port
+from tests.experiments.databases import empty_database
 from tests.experiments.small_data import SmallData
 
 CHECKOUT = FOLDER.parent
@@ -32,15 +31,8 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """A new, empty database on the server that the tests use."""
-    server = settings.DATABASES["default"]
-    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
-    address = " ".join(f"{key}='{server[name]}'" for key, name in names.items() if server.get(name))
-    name = f"{TEST_DATABASE}{os.getpid()}_containers"
-    with psycopg.connect(f"{address} dbname=postgres", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        yield f"{address} dbname='{name}'"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with empty_database("containers") as address:
+        yield address
 
 
 class Machine:

@@ -46,9 +46,9 @@ for line in sys.stdin:
 
 
 class Nursery:
-    """Starts workers on the test's database and a queue of their own."""
+    """Starts workers on the test's database and a queue of their own: in files, or the ``broker`` at an address."""
 
-    def __init__(self, home: Path, lease_seconds: int) -> None:
+    def __init__(self, home: Path, lease_seconds: int, broker: str = "") -> None:
         self.log = home / "worker.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -61,7 +61,7 @@ class Nursery:
                     "HOLDFAST_HOME": str(home),
                     "HOLDFAST_LEASE_SECONDS": str(lease_seconds),
                     "HOLDFAST_SCHEDULE_SECONDS": str(SCHEDULE_SECONDS),
-                    "CELERY_BROKER_URL": "",
+                    "CELERY_BROKER_URL": broker,
                     "OMP_NUM_THREADS": "1",
                 },
                 stdin=subprocess.PIPE,

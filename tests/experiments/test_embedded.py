@@ -332,12 +332,12 @@ def test_a_private_parent_sends_the_server_to_var_lib_and_keeps_its_mode(tmp_pat
 
 @as_root
 def test_programs_out_of_reach_are_copied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel, version = place._wheel()
+    wheel, version = place.wheel_programs()
     packages = tmp_path / "packages"
     for name in (place.WHEEL, f"{place.WHEEL}.libs"):
         shutil.copytree(wheel.parents[2] / name, packages / name, symlinks=True)
     hidden = packages / wheel.relative_to(wheel.parents[2])
-    monkeypatch.setattr(place, "_wheel", lambda: (hidden, version))
+    monkeypatch.setattr(place, "wheel_programs", lambda: (hidden, version))
 
     embedded.acquire(home)
     assert place_of(home).programs.is_relative_to(place_of(home).folder)

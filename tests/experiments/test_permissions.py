@@ -126,6 +126,11 @@ TABLE = [
     Row("account_logout", "post", DONE, DONE, DONE, DONE, DONE, DONE, DONE),
     Row("account_change_password", "get", LOGIN, OK, OK, OK, OK, OK, OK),
     Row("account_change_password", "post", LOGIN, OK, OK, OK, OK, OK, OK),  # the form says what is missing
+    *(  # there is no provider here
+        Row(name, method, *[404 if method == "get" else METHOD] * len(ROLES))
+        for name in ("openid_connect_login", "openid_connect_callback")
+        for method in ("get", "post")
+    ),
     *(
         Row(name, method, 404, 404, 404, 404, 404, 404, 404)  # there is no e-mail here
         for name in (
@@ -193,6 +198,7 @@ def cases() -> dict[str, Case]:
         "archive": Case(reverse("archive", args=["ended"]), {"revision": decided.revision}),
         "decide": Case(reverse("decide", args=[key, "treatment"]), decision),
         "owners": Case(reverse("owners", args=[key]), {"person": subject.pk, "assigned": "yes"}),
+        **{name: Case(reverse(name, args=["sso"]), {}) for name in ("openid_connect_login", "openid_connect_callback")},
         **{name: Case(reverse(name), {}) for name in ("alive", "ready", "counts")},
         "people": Case(reverse("people"), {}),
         "person-role": Case(reverse("person-role", args=[subject.pk]), {"role": "viewer"}),

@@ -144,6 +144,8 @@ def test_an_address_without_a_database_is_refused(tmp_path: Path) -> None:
         ("HOLDFAST_SCHEDULE_SECONDS", "0"),
         ("HOLDFAST_EMAIL_PORT", "smtp"),
         ("HOLDFAST_EMAIL_PLAIN", "true"),
+        ("HOLDFAST_OIDC_URL", "http://id.example.com"),
+        ("HOLDFAST_OIDC_URL", "id.example.com"),
         ("HOLDFAST_PROXIES", "-1"),
         ("HOLDFAST_PROXIES", "one"),
         ("HOLDFAST_LOG", "xml"),
@@ -269,3 +271,14 @@ def test_a_secret_is_given_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, **twice)
     assert "DATABASE_URL has a password in it" in message
     assert "hush" not in message
+
+
+def test_a_provider_is_told_whole_or_not_at_all(tmp_path: Path) -> None:
+    given = {"HOLDFAST_OIDC_URL": "https://id.example.com/"}
+    assert "HOLDFAST_OIDC_CLIENT_ID has to be set too" in refusal(tmp_path, **given)
+    given["HOLDFAST_OIDC_CLIENT_ID"] = "holdfast"
+    assert "HOLDFAST_OIDC_CLIENT_SECRET has to be set too" in refusal(tmp_path, **given)
+    given["HOLDFAST_OIDC_CLIENT_SECRET"] = "hush"
+    providers = read(tmp_path, "SOCIALACCOUNT_PROVIDERS", **given)["SOCIALACCOUNT_PROVIDERS"]
+    assert providers["openid_connect"]["APPS"][0]["settings"] == {"server_url": "https://id.example.com"}
+    assert read(tmp_path, "SOCIALACCOUNT_PROVIDERS")["SOCIALACCOUNT_PROVIDERS"] == {}

@@ -1,7 +1,8 @@
 import json
 import time
-import urllib.request
 from argparse import ArgumentParser
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from django.conf import settings
@@ -38,11 +39,12 @@ class Command(HoldfastCommand):
 
 def ask_web(port: int) -> None:
     """Raise CommandError unless the web server says that it is alive."""
-    address = f"http://127.0.0.1:{port}/healthz"
+    address = f"127.0.0.1:{port}"
     try:
-        with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:
-            said = json.load(answer)
-    except (OSError, ValueError) as error:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)) as web:
+            web.request("GET", "/healthz")
+            said = json.load(web.getresponse())
+    except (OSError, HTTPException, ValueError) as error:
         raise CommandError(f"the web server does not answer at {address}: {error}") from None
     if said != {"alive": True}:
         raise CommandError(f"something else answers at {address}")

@@ -1,0 +1,29 @@
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from experiments.management.base import HoldfastCommand
+from experiments.services import backup
+
+
+class Command(HoldfastCommand):
+    help = (
+        "Replace everything in the database by what is in a file of `backup`, in one transaction. The whole file is "
+        "checked first, and a damaged one changes nothing. Stop web, workers and schedule before."
+    )
+    needs_tables = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, help="a file that `backup` has written")
+        parser.add_argument("--force", action="store_true", help="throw away what the database holds now")
+
+    def handle(self, *args: Any, file: Path, force: bool, **options: Any) -> None:
+        try:
+            restored = backup.restore(file.absolute(), force=force)
+        except backup.BackupProblem as problem:
+            raise CommandError(str(problem)) from None
+        call_command("migrate", verbosity=0, interactive=False)  # a backup of an older version has older tables
+        self.stdout.write(f"{sum(restored.rows.values())} rows of {restored.made_at} are back from {file}.")
