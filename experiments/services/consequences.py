@@ -126,6 +126,8 @@ def _warnings(plan: Plan, planned: Planned | None) -> Iterator[str]:
             f"the late window ends before week {late.end_week}: too short a horizon to see what a habit that wears off "
             f"brings; follow {SHORTEST_LATE} weeks or more"
         )
+    if all(metric.role != "guardrail" for metric in plan.metrics):
+        yield "no metric is a guardrail, so nothing says what a launch must not cost; give one a margin"
     for metric in plan.event_metrics:
         gap = metric.event.gap_weeks if metric.event else 0
         if gap and plan.horizon_weeks < 2 * gap:
