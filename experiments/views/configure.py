@@ -20,7 +20,7 @@ from experiments.definitions.errors import Violation
 from experiments.models import Draft
 from experiments.services import drafts, results
 from experiments.services.apply import CannotApply
-from experiments.services.consequences import Consequences, consequences
+from experiments.services.consequences import Consequences, consequences, dates
 from experiments.services.drafts import CannotDraft
 from experiments.services.planner import CannotPlan
 from experiments.views.guard import needs, person_of
@@ -258,12 +258,13 @@ def _other_windows(draft: Draft) -> list[tuple[str, Any]]:
 def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
     """What follows from the draft as it stands, as far as it can be told."""
     if draft.source is None or drafts.problems(draft):
-        return {"entailed": None, "panel": None}
+        plan = drafts.timed(draft)
+        return {"entailed": None, "panel": None, "plan_of_dates": plan, "dates": dates(plan) if plan else None}
     try:
         found = consequences(drafts.definition_of(draft), draft.source, _today(now), but=draft.experiment)
     except CannotPlan as problem:
         return {"entailed": None, "panel": None, "cannot": str(problem)}
-    return {"entailed": found, "panel": _panel(found)}
+    return {"entailed": found, "panel": _panel(found), "dates": found.dates, "plan_of_dates": found.plan}
 
 
 def _panel(found: Consequences) -> Panel | None:

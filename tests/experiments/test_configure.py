@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -249,6 +250,32 @@ def test_two_windows_on_one_draft_do_not_overwrite_each_other(owner: Client, lak
     assert (response.status_code, "changed meanwhile" in words(response)) == (409, True)
     assert Draft.objects.get().name == "First"
     assert owner.post(f"/drafts/{draft.pk}/apply/", {"revision": old}).status_code == 409
+
+
+def test_a_definition_larger_than_a_file_may_be_is_refused(owner: Client, lake: Source) -> None:
+    draft = filled(owner, lake, basics={"hypothesis": "words " * 50_000})
+    page = owner.get(f"/drafts/{draft.pk}/review/")
+    assert "a definition has at most 262,144" in words(page)
+    assert owner.post(f"/drafts/{draft.pk}/apply/", {"revision": draft.revision}).status_code == 422
+
+
+def test_holdouts_are_defined_in_files(owner: Client, tmp_path: Path) -> None:
+    held = definition(tmp_path, experiment=None, holdout="winter", fraction=0.05, variants=None,
+                      planned_end_date=date(2024, 6, 3))  # fmt: skip
+    apply([held], NOW)
+    response = owner.post("/new/", {"of": "winter", "as": "copy"})
+    assert (response.status_code, "holdouts are defined in files" in words(response)) == (409, True)
+    assert "Duplicate" not in words(owner.get("/experiments/winter/history/"))
+
+
+def test_the_database_refuses_a_draft_that_saw_nothing_of_its_experiment(owner: Client, lake: Source) -> None:
+    experiment = applied(owner, filled(owner, lake))
+    draft = begun(owner, of="typed")
+    with pytest.raises(IntegrityError, match="draft_of_an_experiment_has_seen_it"), transaction.atomic():
+        Draft.objects.filter(pk=draft.pk).update(seen_revision=None)
+    with pytest.raises(IntegrityError, match="draft_dates_are_in_order"), transaction.atomic():
+        Draft.objects.filter(pk=draft.pk).update(updated_at=BEFORE)
+    assert draft.experiment == experiment
 
 
 def test_odd_texts_are_kept_or_refused_and_never_break_the_page(owner: Client, lake: Source) -> None:

@@ -17,7 +17,7 @@ from experiments.services import planner
 from experiments.services.apply import apply
 from experiments.services.consequences import Consequences, consequences
 from tests.experiments import small_data
-from tests.experiments.configuring import begun, filled, registered
+from tests.experiments.configuring import begun, filled, registered, typed
 from tests.experiments.looks import NOW
 from tests.experiments.pages import tables, words
 from tests.experiments.small_data import SmallData
@@ -189,4 +189,17 @@ def test_the_panel_of_the_page_says_it_as_the_service_does(lake: Source) -> None
     assert len(table) == 1 + 2 * len(power.MULTIPLES)
     assert "No power" not in page
     empty = begun(owner)
-    assert "Once every step is filled in" in words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    told = words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    assert "Readable from" in told
+    assert "Once every step is filled in" in told
+    typed(owner, empty, "timing", planned_end_date="2024-02-01")
+    told = words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    assert "The late window is readable from 2024-02-25 on, after the planned end 2024-02-01" in told
+    typed(owner, empty, "timing", start_date="9999-12-01")
+    assert "Readable from" not in words(owner.get(f"/drafts/{empty.pk}/basics/"))
+
+
+def test_more_than_a_panel_can_plan_on_is_refused_before_it_is_read(lake: Source) -> None:
+    told = found(lake, horizon_weeks=520, enrollment_weeks=100)
+    assert told.planned is None
+    assert "too many to be planned on while one types" in told.why
