@@ -24,6 +24,7 @@ from experiments.definitions import (
 )
 from experiments.definitions.errors import Violation
 from experiments.definitions.partial import FORM, completed, violations
+from experiments.definitions.yaml_text import read_mapping
 from experiments.models import Draft, Experiment, Person, Source
 from experiments.models.states import ARCHIVED
 from experiments.services import access
@@ -82,6 +83,25 @@ def begin_from(key: str, person: Person, now: datetime, *, copied: bool) -> Draf
     return _made(
         person, now, body, source=experiment.source, experiment=experiment, seen_revision=experiment.revision
     )  # fmt: skip
+
+
+def begin_pasted(text: str, person: Person, now: datetime) -> Draft:
+    """Begin with the text of a definition file, right or wrong. Of its source a registered name is taken over alone.
+
+    Raises DefinitionProblem for what is no YAML, CannotDraft for a holdout.
+    """
+    raw = read_mapping(text.encode(), "the text")
+    if "experiment" not in raw and "holdout" in raw:
+        raise CannotDraft("this is the definition of a holdout; holdouts are defined in files")
+    given = raw.pop("source", None)
+    given = given if isinstance(given, Mapping) else {}
+    try:
+        body: dict[str, Any] = json.loads(json.dumps(raw, default=str))
+    except (TypeError, ValueError) as error:
+        raise CannotDraft("the text has keys that are no words; a definition's keys are") from error
+    body["source"] = {"lag_days": given.get("lag_days", 0)}
+    source = Source.objects.filter(key=str(given["name"])).first() if given.get("name") else None
+    return _made(person, now, body, source=source)
 
 
 def may_change(experiment: Experiment, person: Person) -> bool:
