@@ -86,12 +86,24 @@ def violations(body: Mapping[str, Any], keys: Collection[str] | None = None) -> 
     if keys is None:
         return found
     mine = _within(found, keys)
-    others = {top(violation.field) for violation in found} - set(keys)
-    if mine or not others:
-        return mine
-    patched = {key: value for key, value in body.items() if key not in others}
-    patched |= {key: copy.deepcopy(_LATER[key]) for key in others if key in _LATER}
-    return _within(_broken(patched), keys)
+    others = _others(found, keys)
+    return mine if mine or not others else _within(_broken(_patched(body, others)), keys)
+
+
+def completed(body: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any] | None:
+    """The definition with valid values for what is wrong or missing outside ``keys``; None if one of them is."""
+    found = _broken(body)
+    whole = _patched(body, _others(found, keys))
+    return None if _within(found, keys) or _broken(whole) else whole
+
+
+def _others(found: Iterable[Violation], keys: Collection[str]) -> set[str]:
+    return {top(violation.field) for violation in found} - set(keys)
+
+
+def _patched(body: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:
+    kept = {key: value for key, value in body.items() if key not in others}
+    return kept | {key: copy.deepcopy(_LATER[key]) for key in others if key in _LATER}
 
 
 def _within(found: Iterable[Violation], keys: Collection[str]) -> tuple[Violation, ...]:

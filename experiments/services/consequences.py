@@ -12,6 +12,7 @@ from threading import Lock
 
 from analysis import power, windows
 from analysis.history import History
+from analysis.moments import Layout
 from analysis.plan import DecisionRule, Plan
 from analysis.planned import Planned, PlannedDates
 from experiments.definitions import Definition
@@ -23,8 +24,12 @@ from experiments.services.planner import CannotPlan
 from experiments.sources.base import SourceProblem
 from experiments.sources.registry import open_history
 
-#: Histories that a process keeps; each is a few megabytes at most.
-KEPT = 8
+#: Histories that a process keeps.
+KEPT = 4
+
+#: The most bytes of moments that one history may take: all metrics, weeks and cohorts together. A panel beside a form
+#: is no place for more; the command has no such limit.
+LARGEST = 64 * 2**20
 
 #: A late window that ends before this many weeks since exposure sees little but the first reaction: habits are formed
 #: and lost within about two months (Lally et al. 2010 found a median of 66 days).
@@ -90,7 +95,21 @@ def consequences(
     )  # fmt: skip
 
 
+def dates(plan: Plan) -> PlannedDates | None:
+    """Return when a plan can be read, None where the calendar ends before its horizon does."""
+    try:
+        return power.dates(plan)
+    except OverflowError:
+        return None
+
+
 def _history(definition: Definition, plan: Plan, today: Callable[[Plan], date]) -> History:
+    size = 8 * plan.enrollment_weeks * Layout.of(plan).columns ** 2
+    if size > LARGEST:
+        raise CannotPlan(
+            f"{len(plan.series)} weekly values in {plan.horizon_weeks} weeks and {plan.enrollment_weeks} cohorts are "
+            "too many to be planned on while one types; `manage.py plan` does"
+        )
     with open_history(definition.source, today(plan)) as source:
         key = (_reads(plan), f"{source.fingerprint(plan)} {today(plan)} {definition.source}")
     with _lock:
@@ -126,6 +145,8 @@ def _warnings(plan: Plan, planned: Planned | None) -> Iterator[str]:
             f"the late window ends before week {late.end_week}: too short a horizon to see what a habit that wears off "
             f"brings; follow {SHORTEST_LATE} weeks or more"
         )
+    if all(metric.role != "guardrail" for metric in plan.metrics):
+        yield "no metric is a guardrail, so nothing says what a launch must not cost; give one a margin"
     for metric in plan.event_metrics:
         gap = metric.event.gap_weeks if metric.event else 0
         if gap and plan.horizon_weeks < 2 * gap:

@@ -8,10 +8,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
+from analysis.plan import Plan
 from experiments.definitions import (
     Definition,
     DefinitionProblem,
@@ -21,7 +23,8 @@ from experiments.definitions import (
     parse_mapping,
 )
 from experiments.definitions.errors import Violation
-from experiments.definitions.partial import FORM, violations
+from experiments.definitions.partial import FORM, completed, violations
+from experiments.definitions.yaml_text import read_mapping
 from experiments.models import Draft, Experiment, Person, Source
 from experiments.models.states import ARCHIVED
 from experiments.services import access
@@ -34,6 +37,9 @@ _WEEKS = {"enrollment_weeks": 4, "horizon_weeks": 26, "pre_weeks": 8, "windows":
 
 #: Keys that a copy does not take over: they belong to the one experiment.
 _OWN_KEYS = ("experiment", "start_date", "planned_end_date", "salt", "annotations")
+
+#: The keys that decide from when what can be read.
+TIMING = ("start_date", "planned_end_date", "enrollment_weeks", "horizon_weeks", "windows", "clock")
 
 NO_SOURCE = Violation("source", "is missing; choose one of the sources there are")
 
@@ -77,6 +83,25 @@ def begin_from(key: str, person: Person, now: datetime, *, copied: bool) -> Draf
     return _made(
         person, now, body, source=experiment.source, experiment=experiment, seen_revision=experiment.revision
     )  # fmt: skip
+
+
+def begin_pasted(text: str, person: Person, now: datetime) -> Draft:
+    """Begin with the text of a definition file, right or wrong. Of its source a registered name is taken over alone.
+
+    Raises DefinitionProblem for what is no YAML, CannotDraft for a holdout.
+    """
+    raw = read_mapping(text.encode(), "the text")
+    if "experiment" not in raw and "holdout" in raw:
+        raise CannotDraft("this is the definition of a holdout; holdouts are defined in files")
+    given = raw.pop("source", None)
+    given = given if isinstance(given, Mapping) else {}
+    try:
+        body: dict[str, Any] = json.loads(json.dumps(raw, default=str))
+    except (TypeError, ValueError) as error:
+        raise CannotDraft("the text has keys that are no words; a definition's keys are") from error
+    body["source"] = {"lag_days": given.get("lag_days", 0)}
+    source = Source.objects.filter(key=str(given["name"])).first() if given.get("name") else None
+    return _made(person, now, body, source=source)
 
 
 def may_change(experiment: Experiment, person: Person) -> bool:
@@ -143,7 +168,13 @@ def problems(draft: Draft, keys: Collection[str] | None = None) -> tuple[Violati
         body["source"] = {"name": "chosen", **(draft.body.get("source") or {})}
     found = violations(body, keys)
     asks_source = draft.source is None and (keys is None or "source" in keys)
-    return (*found, *_key_problem(draft, keys), *([NO_SOURCE] if asks_source else []))
+    found = (*found, *_key_problem(draft, keys), *([NO_SOURCE] if asks_source else []))
+    if keys is None and not found:
+        try:
+            _exact(draft)
+        except DefinitionProblem as problem:  # what only the whole file can be: too large
+            return problem.violations
+    return found
 
 
 def _key_problem(draft: Draft, keys: Collection[str] | None) -> tuple[Violation, ...]:
@@ -157,11 +188,22 @@ def _key_problem(draft: Draft, keys: Collection[str] | None) -> tuple[Violation,
     return ()
 
 
+def timed(draft: Draft) -> Plan | None:
+    """A plan with the timing of a draft, whatever else it lacks; None where its timing is wrong."""
+    body = completed(complete(draft), TIMING)
+    return None if body is None else parse_mapping(body, FORM, Path()).plan
+
+
 def definition_of(draft: Draft) -> Definition:
     """The definition that a draft without problems is, its text in the canonical form. Raises DefinitionProblem."""
     found = problems(draft)
-    if found or draft.source is None:
+    if found:
         raise DefinitionProblem(FORM, found)
+    return _exact(draft)
+
+
+def _exact(draft: Draft) -> Definition:
+    assert draft.source is not None
     spec = spec_of(draft.source)
     made = parse_mapping(complete(draft), FORM, spec.folder)
     # The columns of the data are the source's, whatever a form could have said.

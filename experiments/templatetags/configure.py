@@ -4,7 +4,10 @@ import re
 
 from django import template
 
+from experiments import formatting
+
 register = template.Library()
+register.filter("chance", formatting.chance)
 
 
 @register.filter

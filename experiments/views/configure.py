@@ -17,10 +17,11 @@ from experiments import configure
 from experiments.configure import REVIEW, Field, Section, Step
 from experiments.definitions import DefinitionProblem
 from experiments.definitions.errors import Violation
+from experiments.definitions.partial import value_at
 from experiments.models import Draft
 from experiments.services import drafts, results
 from experiments.services.apply import CannotApply
-from experiments.services.consequences import Consequences, consequences
+from experiments.services.consequences import Consequences, consequences, dates
 from experiments.services.drafts import CannotDraft
 from experiments.services.planner import CannotPlan
 from experiments.views.guard import needs, person_of
@@ -52,20 +53,27 @@ class ShownSection:
 @require_http_methods(["GET", "POST"])
 @needs("edit")
 def begin(request: HttpRequest) -> HttpResponse:
-    """The drafts there are; a new one, empty or from an experiment (``of``, ``as`` a change or a copy)."""
+    """The drafts there are; a new one: empty, pasted, or from an experiment (``of``, ``as`` a change or a copy)."""
     problem = ""
     if request.method == "POST":
-        key, person, now = request.POST.get("of", ""), person_of(request), timezone.now()
+        key = request.POST.get("of", "")
         try:
             copied = request.POST.get("as") == "copy"
-            made = drafts.begin_from(key, person, now, copied=copied) if key else drafts.begin(person, now)
+            made = _begun(request, key, copied=copied)
             return HttpResponseRedirect(reverse("draft", args=[made.pk, configure.BASICS.name]))
         except results.NoSuchExperiment as missing:
             raise Http404(str(missing)) from None
-        except CannotDraft as refusal:
+        except (CannotDraft, DefinitionProblem) as refusal:
             problem = str(refusal)
     context = {"drafts": drafts.open_drafts(), "problem": problem}
     return render(request, "configure.html", context, status=409 if problem else 200)
+
+
+def _begun(request: HttpRequest, key: str, *, copied: bool) -> Draft:
+    person, now, text = person_of(request), timezone.now(), request.POST.get("text", "")
+    if key:
+        return drafts.begin_from(key, person, now, copied=copied)
+    return drafts.begin_pasted(text, person, now) if text else drafts.begin(person, now)
 
 
 @require_http_methods(["GET", "POST"])
@@ -177,7 +185,7 @@ def _quiet(found: Iterable[Violation]) -> tuple[Violation, ...]:
 def _shown(
     request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200
 ) -> HttpResponse:
-    criteria = (draft.body.get("decision") or {}).get("rollback")
+    criteria = value_at(draft.body, "decision.rollback")
     context = {
         "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
@@ -258,12 +266,13 @@ def _other_windows(draft: Draft) -> list[tuple[str, Any]]:
 def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
     """What follows from the draft as it stands, as far as it can be told."""
     if draft.source is None or drafts.problems(draft):
-        return {"entailed": None, "panel": None}
+        plan = drafts.timed(draft)
+        return {"entailed": None, "panel": None, "plan_of_dates": plan, "dates": dates(plan) if plan else None}
     try:
         found = consequences(drafts.definition_of(draft), draft.source, _today(now), but=draft.experiment)
     except CannotPlan as problem:
         return {"entailed": None, "panel": None, "cannot": str(problem)}
-    return {"entailed": found, "panel": _panel(found)}
+    return {"entailed": found, "panel": _panel(found), "dates": found.dates, "plan_of_dates": found.plan}
 
 
 def _panel(found: Consequences) -> Panel | None:

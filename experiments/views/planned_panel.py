@@ -1,6 +1,5 @@
 """What a plan can find, in rows for the panel beside the form: the same numbers as ``manage.py plan`` prints."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analysis.plan import Plan, Window
@@ -32,13 +31,12 @@ class Panel:
 
 
 def panel(planned: Planned) -> Panel:
-    """Return the rows of a plan, and of each metric the largest reversal."""
-    shown = tuple(_largest(planned))
+    """Return the rows of a plan, and its reversals of given lifts."""
     return Panel(
         units_per_week=round(planned.units_per_week),
         units=sum(planned.units.values()),
         rows=tuple(_row(planned.plan, row) for row in planned.rows),
-        reversals=shown,
+        reversals=tuple(one for one in planned.reversals if one.power is not None and one.hazard is None),
         no_reversal=tuple((one.metric, one.reason) for one in planned.reversals if one.power is None and one.reason),
     )
 
@@ -54,14 +52,3 @@ def _sign(plan: Plan, row: PlannedRow) -> int:
     """The sign of a lift that is a win: of a negative mean less is a rise."""
     sign = next(metric.sign for metric in plan.metrics if metric.key == row.metric)
     return -sign if (row.control_mean or 0) < 0 else sign
-
-
-def _largest(planned: Planned) -> Iterator[PlannedReversal]:
-    """Of each metric the reversal by lifts alone that is the largest of those planned for."""
-    found: dict[str, PlannedReversal] = {}
-    for one in planned.reversals:
-        if one.power is not None and one.hazard is None:
-            best = found.get(one.metric)
-            if best is None or abs(one.late_lift or 0) > abs(best.late_lift or 0):
-                found[one.metric] = one
-    yield from found.values()

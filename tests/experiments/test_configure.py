@@ -1,11 +1,16 @@
 """The form of an experiment: what is typed becomes the definition that a file would be, with its rules and words."""
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from experiments import configure, definitions
 from experiments.definitions.partial import parts, put, value_at, violations
@@ -19,6 +24,7 @@ from tests.experiments import small_data
 from tests.experiments.configuring import STEPS, begun, filled, registered, typed
 from tests.experiments.looks import NOW, definition
 from tests.experiments.pages import words
+from tests.experiments.small_data import SmallData
 from tests.people import person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +166,39 @@ def test_what_the_form_does_not_know_stays_as_it_was(owner: Client, tmp_path: Pa
     assert drafts.difference(draft) == ()
 
 
+def test_data_of_another_experiment_can_be_chosen_where_nothing_is_registered(owner: Client, tmp_path: Path) -> None:
+    apply([definitions.load(SmallData(tmp_path / "small").write())], NOW)
+    theirs = Experiment.objects.get(key="small").source
+    draft = filled(owner, theirs)
+    assert "data of small" in words(owner.get(f"/drafts/{draft.pk}/data/"))
+    experiment = applied(owner, draft)
+    assert experiment.source != theirs  # one that moves does not move the other
+    assert experiment.source.spec == theirs.spec
+    assert export("typed").folder == str(tmp_path / "small")
+
+
+ROWS = [step.row for step in configure.STEPS if step.row is not None]
+SECTIONS = [*ROWS, *(section for step in configure.STEPS for section in step.sections)]
+FIELDS = sorted({field.path.replace("#", "0") for section in SECTIONS for field in section.fields})
+ODD = ["", "0", "-1", "1e999", "nan", "inf", "event", "guardrail", "any_time", "[0, 1]", "9999-12-31", "1_0"]
+TEXTS = st.one_of(
+    st.sampled_from(ODD), st.text(max_size=8), st.integers(-(10**30), 10**30).map(str), st.floats().map(str)
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*FIELDS, "control", "rollback"]), TEXTS, max_size=12))
+def test_whatever_is_typed_is_read_and_judged_without_a_traceback(posted: dict[str, str]) -> None:
+    body: dict[str, Any] = {"version": 1}
+    for step in configure.STEPS:
+        body = configure.read(step, body, posted)
+        json.dumps(body, allow_nan=False)
+        for violation in (*violations(body, step.keys), *violations(body)):
+            assert violation.message
+        for section, _ in configure.sections(step, body):
+            assert all(isinstance(configure.as_text(field, body), str) for field in section.fields)
+
+
 # --- from the draft to the experiment ---------------------------------------------------------------------------------
 def test_a_draft_given_to_review_waits_and_exports_as_it_was_shown(owner: Client, lake: Source) -> None:
     draft = filled(owner, lake)
@@ -249,6 +288,66 @@ def test_two_windows_on_one_draft_do_not_overwrite_each_other(owner: Client, lak
     assert (response.status_code, "changed meanwhile" in words(response)) == (409, True)
     assert Draft.objects.get().name == "First"
     assert owner.post(f"/drafts/{draft.pk}/apply/", {"revision": old}).status_code == 409
+
+
+def test_a_definition_larger_than_a_file_may_be_is_refused(owner: Client, lake: Source) -> None:
+    draft = filled(owner, lake, basics={"hypothesis": "words " * 50_000})
+    page = owner.get(f"/drafts/{draft.pk}/review/")
+    assert "a definition has at most 262,144" in words(page)
+    assert owner.post(f"/drafts/{draft.pk}/apply/", {"revision": draft.revision}).status_code == 422
+
+
+def test_a_definition_file_can_be_pasted(owner: Client, lake: Source) -> None:
+    text = drafts.definition_of(filled(owner, lake)).text
+    draft = begun(owner, text=text)
+    assert (draft.source, drafts.definition_of(draft).text) == (lake, text)
+    assert begun(owner, text=text.replace("name: lake", "exposures: e.parquet, facts: f.parquet")).source is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1", "a definition is a mapping"),
+        ("holdout: winter", "holdouts are defined in files"),
+        ("? 2024-01-01\n: 1\n", ""),
+    ],
+)
+def test_what_is_no_definition_is_not_taken(owner: Client, text: str, message: str) -> None:
+    response = owner.post("/new/", {"text": text})
+    assert response.status_code in (302, 409)
+    assert message in words(response)
+
+
+def test_a_pasted_definition_of_odd_shape_can_be_looked_at_and_typed_over(owner: Client, lake: Source) -> None:
+    odd = "experiment: odd\nsource: lake\nvariants: [1, 2]\nmetrics: x\nwindows: 5\ndecision: [1]\nhorizont: 3\n"
+    draft = begun(owner, text=odd)
+    for name in configure.NAMES:
+        assert owner.get(f"/drafts/{draft.pk}/{name}/").status_code == 200
+    assert "unknown key `horizont`" in words(owner.get(f"/drafts/{draft.pk}/review/"))
+    for name in STEPS:
+        assert typed(owner, draft, name, do="go:review", chosen_source=str(lake.pk)).status_code == 302
+    draft.refresh_from_db()
+    assert {violation.field for violation in drafts.problems(draft)} == {"version", "horizont"}
+
+
+def test_holdouts_are_defined_in_files(owner: Client, tmp_path: Path) -> None:
+    held = definition(tmp_path, experiment=None, holdout="winter", fraction=0.05, variants=None,
+                      planned_end_date=date(2024, 6, 3))  # fmt: skip
+    apply([held], NOW)
+    response = owner.post("/new/", {"of": "winter", "as": "copy"})
+    assert (response.status_code, "holdouts are defined in files" in words(response)) == (409, True)
+    assert "Duplicate" not in words(owner.get("/experiments/winter/history/"))
+
+
+def test_the_database_refuses_a_draft_that_saw_nothing_of_its_experiment(owner: Client, lake: Source) -> None:
+    experiment = applied(owner, filled(owner, lake))
+    draft = begun(owner, of="typed")
+    with pytest.raises(IntegrityError, match="draft_of_an_experiment_has_seen_it"), transaction.atomic():
+        Draft.objects.filter(pk=draft.pk).update(seen_revision=None)
+    with pytest.raises(IntegrityError, match="draft_dates_are_in_order"), transaction.atomic():
+        Draft.objects.filter(pk=draft.pk).update(updated_at=BEFORE)
+    assert draft.experiment == experiment
 
 
 def test_odd_texts_are_kept_or_refused_and_never_break_the_page(owner: Client, lake: Source) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis import power
 from analysis.plan import Plan
 from experiments.definitions import Definition, parse
 from experiments.models import Experiment, Source
@@ -16,9 +17,9 @@ from experiments.services import planner
 from experiments.services.apply import apply
 from experiments.services.consequences import Consequences, consequences
 from tests.experiments import small_data
-from tests.experiments.configuring import begun, filled, registered
+from tests.experiments.configuring import begun, filled, registered, typed
 from tests.experiments.looks import NOW
-from tests.experiments.pages import words
+from tests.experiments.pages import tables, words
 from tests.experiments.small_data import SmallData
 from tests.people import signed_in
 
@@ -120,7 +121,9 @@ def test_too_short_a_horizon_is_warned_of(lake: Source) -> None:
 
 def test_the_checklist_says_what_is_missing(lake: Source) -> None:
     bare = [{"key": "lines", "kind": "mean", "column": "lines", "better": "higher", "role": "primary", "term": "short"}]
-    told = met(found(lake, metrics=bare, pre_weeks=0, decision={"rollback": []}))
+    all_told = found(lake, metrics=bare, pre_weeks=0, decision={"rollback": []})
+    assert any("no metric is a guardrail" in warning for warning in all_told.warnings)
+    told = met(all_told)
     missing = {point.split(":")[0] for point, good in told.items() if not good}
     assert missing == {
         "it has a hypothesis", "a primary metric is long-term", "a guardrail says what must not get worse",
@@ -181,7 +184,22 @@ def test_the_panel_of_the_page_says_it_as_the_service_does(lake: Source) -> None
     page = words(owner.get(f"/drafts/{draft.pk}/review/"))
     assert "The late window is readable from 2024-04-21 on, after the planned end 2024-03-01" in page
     assert "lines early, weeks 0-1" in page
-    assert "is flagged with a probability of" in page
+    table = tables(owner.get(f"/drafts/{draft.pk}/review/"))["reversals"][0]
+    assert table[0] == ["Metric", "Early", "Late", "Flagged"]
+    assert len(table) == 1 + 2 * len(power.MULTIPLES)
     assert "No power" not in page
     empty = begun(owner)
-    assert "Once every step is filled in" in words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    told = words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    assert "Readable from" in told
+    assert "Once every step is filled in" in told
+    typed(owner, empty, "timing", planned_end_date="2024-02-01")
+    told = words(owner.get(f"/drafts/{empty.pk}/basics/"))
+    assert "The late window is readable from 2024-02-25 on, after the planned end 2024-02-01" in told
+    typed(owner, empty, "timing", start_date="9999-12-01")
+    assert "Readable from" not in words(owner.get(f"/drafts/{empty.pk}/basics/"))
+
+
+def test_more_than_a_panel_can_plan_on_is_refused_before_it_is_read(lake: Source) -> None:
+    told = found(lake, horizon_weeks=520, enrollment_weeks=100)
+    assert told.planned is None
+    assert "too many to be planned on while one types" in told.why
