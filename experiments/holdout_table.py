@@ -56,7 +56,7 @@ def _effects(card: Scorecard, width: int) -> Iterator[str]:
             row = newest(card.holdout, metric.key, "cumulative" if kind == "cumulative" else "now")
             if row is None:
                 continue
-            name = metric.key if metric.event is None else f"{metric.key} (share active)"
+            name = metric.key if metric.event is None else f"{metric.key} (active)"
             rows.append((name, f"{weeks_of(row.start_week, row.end_week)}, {word}", *_cells(metric, row)))
             reasons += [f"{metric.key}, {word}: {row.reason}."] if row.reason else []
     if len(rows) > 1:

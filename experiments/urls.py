@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.views import account, catalog, decisions, holdouts, lifecycle, methods, people, portfolio, scorecard
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -24,6 +24,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EXPERIMENT}decide/<str:variant>/", decisions.decide, name="decide"),
     path("decisions/", decisions.log, name="decisions"),
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
+    path("holdouts/", holdouts.holdouts, name="holdouts"),
+    path("holdouts/<str:key>/", holdouts.holdout, name="holdout"),
     path("metrics/", catalog.metrics, name="metrics"),
     path("sources/", catalog.sources, name="sources"),
     path("methods/", methods.index, name="methods"),

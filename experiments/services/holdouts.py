@@ -21,7 +21,7 @@ from analysis.results import Action, HoldoutKind, Scorecard
 from analysis.sample_size import distance, holdout_factor
 from analysis.triangle import Triangle
 from experiments.models import CurrentTriangle, Decision, Experiment
-from experiments.services.results import find_experiment, in_force, stored_scorecard
+from experiments.services.results import NoLookYet, find_experiment, in_force, stored_scorecard
 from experiments.services.scorecards import holdout_row, plain, to_json
 
 #: The spans over which the sum of lifts is held against the measured effect: the newest weeks, and all of them.
@@ -146,6 +146,33 @@ def holdout_card(key: str, as_of: date | None = None) -> tuple[Scorecard, Beside
         raise NoHoldout(f"`{key}` is an experiment, not a holdout")
     card = stored_scorecard(key, as_of)
     return card, beside(card)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A holdout in the list. ``card`` is that of its newest look, None before one; ``metric`` the one shown."""
+
+    key: str
+    standing: str
+    plan: Plan
+    members: int
+    card: Scorecard | None
+    metric: Metric | None
+
+
+def overview() -> tuple[Entry, ...]:
+    """All holdouts by key."""
+    found = []
+    for experiment in in_force().filter(kind="holdout"):
+        plan = experiment.current_plan.load()
+        read = metrics_read(plan)
+        try:
+            card = stored_scorecard(experiment.key, for_page=True)
+        except NoLookYet:
+            card = None
+        metric = next((one for one in read if one.role == "primary"), next(iter(read), None))
+        found.append(Entry(experiment.key, experiment.standing, plan, len(members(plan)), card, metric))
+    return tuple(found)
 
 
 def members(plan: Plan) -> list[Experiment]:

@@ -16,7 +16,9 @@ from pytest_django import DjangoDbBlocker
 
 from analysis.holdout import newest
 from analysis.results import Scorecard
-from experiments import definitions
+from experiments import definitions, formatting
+from experiments.charts import holdout as charts
+from experiments.definitions import Definition, DefinitionProblem
 from experiments.examples import winter
 from experiments.management.output import written
 from experiments.models import Experiment, Look, LookCell
@@ -26,7 +28,9 @@ from experiments.services.apply import apply
 from experiments.services.holdouts import Beside, NoHoldout, holdout_card
 from experiments.services.refresh import plan_look
 from experiments.services.results import NoSuchExperiment, find_experiment, stored_scorecard
-from tests.people import person
+from experiments.sources.base import SourceSpec
+from tests.experiments.pages import words
+from tests.people import person, signed_in
 
 #: Enough units that lifts of a few percent are launched as in the whole example.
 UNITS = 40_000
@@ -178,12 +182,12 @@ def test_json_has_all_of_it_with_a_reason_for_every_null(season: Winter) -> None
 
 def test_the_terminal_shows_effects_launches_and_the_sum(season: Winter) -> None:
     text = written(season.card, "table", StringIO(), season.beside)
-    for words in (
+    for part in (
         "weeks 1-25, so far", "weeks 22-25, now", "Decided on its members", "winter-autoplay (treatment)",
         "lines: the sum of launched lifts against weeks 22-25, now", "sum of lifts", "The rest is more than noise",
         "2.3 x that of an even", "Recommendation: KEEP RUNNING",
     ):  # fmt: skip
-        assert words in text
+        assert part in text
     assert text.isascii()
     assert max(len(line) for line in text.splitlines()) <= 80
 
@@ -226,6 +230,58 @@ def test_what_a_holdout_can_find_is_its_precision_times_the_distance(season: Win
     # 1.96 + .84 standard errors; 5 % held out cost 2.3 times.
     assert size.mde == pytest.approx(2.8016 * row.effect_se / row.control_mean, rel=1e-4)
     assert size.factor == pytest.approx(2.294, rel=1e-3)
+
+
+def test_the_list_leads_to_the_page_and_the_page_shows_what_the_json_has(season: Winter) -> None:
+    browser = signed_in("viewer")
+    listed = browser.get("/holdouts/").content.decode()
+    assert '<a href="/holdouts/winter/">Winter holdout</a>' in listed
+    assert 'href="/holdouts/" aria-current="page"' in listed
+    told = words(browser.get("/holdouts/winter/"))
+    found = season.beside.of("lines", "now")
+    so_far = newest(season.card.holdout, "lines", "cumulative")
+    assert found is not None
+    assert so_far is not None
+    for text in (
+        formatting.percent(so_far.lift), formatting.percent(found.raw), formatting.percent(found.expected),
+        *(formatting.percent(part.value) for part in found.parts), "Autoplay", "launch with holdback on 2025-12-01",
+        "Not launched: Tips of the day (stop on 2026-02-09)", "A holdout measures until its planned end",
+    ):  # fmt: skip
+        assert text.replace(" %", "\xa0%") in told or text in told, text
+    told_as_json = browser.get("/experiments/winter/scorecard.json").json()["holdout"]
+    assert told_as_json == json.loads(written(season.card, "json", StringIO(), season.beside))["holdout"]
+    assert 'href="/holdouts/winter/"' in browser.get("/experiments/winter/").content.decode()
+    numbers = browser.get("/experiments/winter/chart.csv?part=holdout&metric=lines&variant=launched").content.decode()
+    assert numbers.count("\n") == 1 + sum(row.metric == "lines" for row in season.card.holdout)
+
+
+def test_launches_stand_on_the_axis_of_calendar_weeks(season: Winter) -> None:
+    rows = [row for row in season.card.holdout if (row.metric, row.kind) == ("lines", "weekly")]
+    made = charts.spec(rows, [one.week for one in season.beside.launches], "title")
+    rules = [layer for layer in made["layer"] if layer["mark"]["type"] == "rule" and "x" in layer["encoding"]]
+    assert [layer["data"]["values"][0]["x"] for layer in rules] == [7.5, 8.5, 11.5]
+    assert [one["week"] for one in made["datasets"]["rows"]] == list(range(1, 26))
+    drawn = charts.waterfall([(0.0, 0.2, "total"), (0.2, -0.1, "bad"), (-0.1, -0.1, "good")])
+    assert drawn.zero == pytest.approx(charts.WIDTH / 3, abs=0.01)
+    assert [(bar.x, bar.width) for bar in drawn.bars] == [(66.67, 133.33), (0.0, 200.0), (0.0, 0.0)]
+
+
+def test_pages_of_what_is_no_holdout_or_has_no_look_say_so(season: Winter) -> None:
+    browser = signed_in("viewer")
+    assert browser.get("/holdouts/winter-cards/").status_code == 404
+    assert browser.get("/holdouts/summer/").status_code == 404
+    plan = replace(season.card.plan, key="summer", name="Summer holdout")
+    apply([Definition("summer.yaml", plan, SourceSpec("files", "e.parquet", "f.parquet", Path("/nowhere")), "")], NOW)
+    assert "It has no look yet" in browser.get("/holdouts/").content.decode()
+    assert "summer has no look yet" in browser.get("/holdouts/summer/").content.decode()
+
+
+def test_a_holdout_is_not_read_at_any_time(tmp_path: Path) -> None:
+    """Those intervals hold for units that arrive; here the same units are measured again."""
+    text = winter.definition_path(winter.KEY).read_bytes()
+    text += b"  looks: any_time\n  planned_units: 1000\n"
+    with pytest.raises(DefinitionProblem, match=r"decision\.looks: `any_time` holds for units that arrive"):
+        definitions.parse(text, "winter.yaml", tmp_path)
 
 
 def test_the_truth_of_the_example_is_that_of_its_rows() -> None:

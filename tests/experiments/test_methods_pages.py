@@ -14,7 +14,7 @@ from tests.experiments.pages import words
 FILES = sorted(FOLDER.glob("*.md"))
 LINKED = re.compile(r"\]\(([a-z0-9-]+)\.md")
 #: Pages that every installation has, because columns and charts lead to them.
-NEEDED = {"scorecard", "effects", "checks", "segments", "survival"}
+NEEDED = {"scorecard", "effects", "checks", "segments", "survival", "holdouts", "reconciliation"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -28,6 +28,9 @@ BEFORE = datetime(2017, 5, 1, 12, tzinfo=UTC)
 
 LOGIN, NO, OK, DONE, METHOD = "login", 403, 200, 302, 405
 
+#: The key of the table is an experiment's.
+NOT_A_HOLDOUT = 404
+
 
 class Row(NamedTuple):
     """What each role gets of an address, in the order of ROLES."""
@@ -67,6 +70,8 @@ TABLE = [
     *reading("scorecard-csv"),
     *reading("chart"),
     *reading("chart-csv"),
+    *reading("holdouts"),
+    *reading("holdout", NOT_A_HOLDOUT),
     *reading("metrics"),
     *reading("sources"),
     *reading("methods"),
@@ -138,8 +143,10 @@ def cases() -> dict[str, Case]:
         **accounts,
         "chart": Case(reverse("chart", args=[key, "treatment", "lines"]), {}),
         "chart-csv": Case(
-            reverse("chart-csv", args=[key]), {"part": "weekly", "metric": "lines", "variant": "treatment"}
+            reverse("chart-csv", args=[key]), {"part": "trajectory", "metric": "lines", "variant": "treatment"}
         ),
+        "holdouts": Case(reverse("holdouts"), {}),
+        "holdout": Case(reverse("holdout", args=[key]), {}),
         "metrics": Case(reverse("metrics"), {}),
         "sources": Case(reverse("sources"), {}),
         "methods": Case(reverse("methods"), {}),
