@@ -55,3 +55,14 @@ def values(payloads: Mapping[str, Any], variants: tuple[str, ...]) -> dict[str, 
         abs(value) > LARGEST for value in whole.values()
     )
     return {**payloads, **({key: float(value) for key, value in whole.items()} if decimals else {})}
+
+
+def restored(payload: Any) -> Any:
+    """Return a payload as it was defined: PostgreSQL gives a number like 1e300 back as the whole number it is."""
+    if isinstance(payload, Mapping):
+        return {key: restored(value) for key, value in payload.items()}
+    if isinstance(payload, list):
+        return [restored(value) for value in payload]
+    if isinstance(payload, int) and not isinstance(payload, bool) and abs(payload) > LARGEST:
+        return float(payload)
+    return payload

@@ -5,13 +5,14 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from analysis.plan import DecisionRule, Event, Metric, Plan, RollbackCriterion, Variant, Window
+from experiments import payloads
 from experiments.definitions import rules
 from experiments.definitions.errors import DefinitionProblem, Violation
 from experiments.definitions.schema import (
@@ -81,7 +82,10 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def plan_from_json(value: Mapping[str, Any]) -> Plan:
     """Return the plan that ``plan_to_json`` wrote. The one reader of stored plans."""
-    return _PLAN.validate_python(value)
+    plan = _PLAN.validate_python(value)
+    if "payload" not in plan.extra:
+        return plan
+    return replace(plan, extra={**plan.extra, "payload": payloads.restored(plan.extra["payload"])})
 
 
 def _horizon(file: ExperimentFile | HoldoutFile) -> int:

@@ -1,4 +1,4 @@
-"""Rows of experiments' lives, people, tokens, decisions and the audit log that the database has to refuse.
+"""Rows of experiments' lives, people, tokens, drafts, decisions and the audit log that the database has to refuse.
 
 For ``test_models_constraints``, where each rule is broken.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from experiments.models import ApiToken, AuditEntry, Decision, Experiment, Person
+from experiments.models import ApiToken, AuditEntry, Decision, Draft, EventName, Experiment, Person
 from tests.experiments.looks import NOW
 
 Refused = list[tuple[str, type[models.Model], dict[str, Any]]]
@@ -50,6 +50,9 @@ REFUSED: Refused = [
     ("token_has_a_name", ApiToken, {"name": ""}),
     ("token_has_a_name", ApiToken, {"prefix": ""}),
     ("token_lives", ApiToken, {"expires_at": NOW}),
+    ("draft_dates_are_in_order", Draft, {"updated_at": BEFORE}),
+    ("draft_of_an_experiment_has_seen_it", Draft, {"seen_revision": 3}),
+    ("event_name_has_a_type", EventName, {"type": "text"}),
 ]  # fmt: skip
 
 BLIND = {"look": None, "document": None, "recommended": None}
@@ -71,4 +74,7 @@ REFUSED_NEW: Refused = [
     ("decision_rests_on_a_look", Decision, {**BLIND, "action": "launch", "reason": "why not"}),
 ]
 
-TWICE: Refused = [("decision_is_the_only_one_at_once", Decision, {"variant": "other"})]
+TWICE: Refused = [
+    ("decision_is_the_only_one_at_once", Decision, {"variant": "other"}),
+    ("event_name_is_unique", EventName, {}),
+]

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
 #: Events of the test with a killed server, in every run and in the slow one.
-SOME, MANY = 50_000, 1_000_000
+SOME, MANY = 30_000, 1_000_000
 
 
 @pytest.fixture(autouse=True)

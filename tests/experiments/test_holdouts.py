@@ -270,7 +270,7 @@ def test_pages_of_what_is_no_holdout_or_has_no_look_say_so(season: Winter) -> No
     browser = signed_in("viewer")
     assert browser.get("/holdouts/winter-cards/").status_code == 404
     assert browser.get("/holdouts/summer/").status_code == 404
-    plan = replace(season.card.plan, key="summer", name="Summer holdout")
+    plan = replace(season.card.plan, key="summer", name="Summer holdout", members=("to-come",))
     apply([Definition("summer.yaml", plan, SourceSpec("files", "e.parquet", "f.parquet", Path("/nowhere")), "")], NOW)
     assert "It has no look yet" in browser.get("/holdouts/").content.decode()
     assert "summer has no look yet" in browser.get("/holdouts/summer/").content.decode()

@@ -21,8 +21,10 @@ from experiments.models import (
     CurrentTriangle,
     Decision,
     DepartureRow,
+    Draft,
     EffectRow,
     EventCell,
+    EventName,
     Experiment,
     FactCountRow,
     FlipRow,
@@ -366,6 +368,8 @@ def results(look: Look) -> None:
     write_replay(look, Replay((replay_rows.STEP,), (replay_rows.LAUNCHED,)))
     SurvivalComparisonRow.store(look, [survival_rows.COMPARED])
     tokens.create(person("owner"), "a token", ["read"], None, by="owner@example.com", now=NOW)
+    Draft.objects.create(text="{}", author=person("owner"), created_at=NOW, updated_at=NOW)
+    EventName.objects.create(kind="value", name="orders", type="number")
 
 
 def refused(constraint: str, write: Callable[[], object]) -> None:

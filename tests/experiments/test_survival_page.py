@@ -126,7 +126,7 @@ def test_the_numbers_of_a_chart_are_not_rounded(client: Client) -> None:
     [
         (
             {"part": "everything"},
-            "Part is `everything`; it must be one of trajectory, survival, difference, objectives",
+            "Part is `everything`; it must be one of trajectory, survival, difference, holdout, objectives",
         ),
         ({"part": "survival", "metric": "churn", "variant": "treatmen"}, "did you mean `treatment`?"),
         ({"part": "survival", "metric": "chrn", "variant": "treatment"}, "did you mean `churn`?"),

@@ -70,8 +70,19 @@ def violations(page: Page) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+#: Both themes and both widths in every run; the other two pairs in the slow one.
+SCREENS = pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (DESKTOP, "light"),
+        (PHONE, "dark"),
+        pytest.param(DESKTOP, "dark", marks=pytest.mark.slow),
+        pytest.param(PHONE, "light", marks=pytest.mark.slow),
+    ],
+)
+
+
+@SCREENS
 def test_axe_finds_nothing_on_any_page(site: str, browser: Browser, width: int, scheme: Scheme) -> None:
     wrong: dict[str, list[str]] = {}
     for address in PAGES:

@@ -18,6 +18,16 @@ from tests.people import PASSWORD, person
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
+#: Both themes and both widths in every run; the other two pairs in the slow one.
+SCREENS = pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (PHONE, "light"),
+        (DESKTOP, "dark"),
+        pytest.param(DESKTOP, "light", marks=pytest.mark.slow),
+        pytest.param(PHONE, "dark", marks=pytest.mark.slow),
+    ],
+)
 SIZES = pytest.mark.parametrize("width", [DESKTOP, PHONE])
 EARLY = date(2017, 9, 4)
 BEFORE_THE_START = datetime(2017, 5, 1, 12, tzinfo=UTC)
@@ -151,8 +161,7 @@ def pages() -> Iterator[tuple[str, str]]:
         yield "admin", address
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@SIZES
+@SCREENS
 def test_axe_finds_nothing_to_complain_of(site: str, browser: Browser, width: int, scheme: Scheme) -> None:
     applied(renamed(cards.placebo(), "draft", "A draft"), BEFORE_THE_START)
     person("viewer"), person("somebody")

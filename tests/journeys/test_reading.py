@@ -139,7 +139,7 @@ def test_filters_narrow_the_list_while_one_types_and_stay_in_the_address(site: s
 
 def test_a_column_leads_to_the_page_that_explains_it(site: str, browser: Browser) -> None:
     with opened(browser, f"{site}/experiments/honeymoon/", DESKTOP) as (page, account):
-        page.get_by_role("columnheader", name="Early").get_by_role("link").click()
+        page.get_by_role("columnheader", name="Early").get_by_role("link", name="Early", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Effects and lifts")
         page.get_by_role("navigation", name="On this page").get_by_role("link", name="Which p value").click()
         assert page.url.endswith("/methods/effects/#which-p-value")
