@@ -39,6 +39,14 @@ def _names(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
 
 
+def _folders(name: str) -> list[Path]:
+    folders = [Path(part) for part in _names(name, [])]
+    for folder in folders:
+        if not folder.is_absolute() or len(folder.parts) < 2:
+            raise ImproperlyConfigured(f"{name} names {str(folder)!r}; folders are full paths below /, with commas.")
+    return folders
+
+
 def _secret_key(hosts: list[str]) -> str:
     """The given key; a generated one is good enough only while nobody else can reach this machine's pages."""
     given = os.environ.get("HOLDFAST_SECRET_KEY", "")
@@ -245,6 +253,14 @@ DATABASE_URL = os.environ.get("DATABASE_URL", "")
 HOLDFAST_EMBEDDED = not DATABASE_URL  # Holdfast's own server, which processes acquire before they use it
 DATABASES = {"default": _database(DATABASE_URL)}
 
+# --- data that are registered on pages ------------------------------------------------------------------------------
+# Files on this server may be registered from within these folders, and from nowhere else.
+HOLDFAST_DATA_FOLDERS = _folders("HOLDFAST_DATA_FOLDERS")
+HOLDFAST_UPLOAD_BYTES = _positive_int("HOLDFAST_UPLOAD_MEGABYTES", 1024) * 2**20  # of one file
+HOLDFAST_UPLOADS = HOLDFAST_HOME / "uploads"
+FILE_UPLOAD_HANDLERS = ["experiments.views.receiving.ToDisk"]
+DATA_UPLOAD_MAX_NUMBER_FILES = 2
+
 # --- Celery ----------------------------------------------------------------------------------------------------------
 # Looks are leases in the database: a worker that has not finished a cell after this time is taken for dead.
 HOLDFAST_LEASE_SECONDS = _positive_int("HOLDFAST_LEASE_SECONDS", 30)
@@ -278,6 +294,7 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
     },
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
+    "sweep uploads that nobody kept": {"task": "experiments.tasks.sweep_uploads", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULER = "experiments.celery:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOLDFAST_HOME / "beat-schedule")

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from experiments.services import cells, people, schedule
+from experiments.services import cells, people, schedule, sources
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
@@ -19,3 +19,8 @@ def take_due_looks() -> None:
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def forget_old_sessions() -> None:
     people.forget_old_sessions(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def sweep_uploads() -> None:
+    sources.sweep(timezone.now())

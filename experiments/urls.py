@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard
+from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, sources
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -26,6 +26,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("metrics/", catalog.metrics, name="metrics"),
     path("sources/", catalog.sources, name="sources"),
+    path("sources/add/", sources.add, name="source-add"),
+    path("sources/drafts/<str:token>/", sources.draft, name="source-draft"),
+    path("sources/<str:source>/", sources.source, name="source"),
+    path("sources/<str:source>/data/", sources.data, name="source-data"),
     path("methods/", methods.index, name="methods"),
     path("methods/<str:name>/", methods.page, name="methods-page"),
     path("people/", people.people, name="people"),

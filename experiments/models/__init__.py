@@ -29,7 +29,7 @@ from experiments.models.plan import Amendment, Plan
 from experiments.models.replay import NaiveLaunchRow, OutcomeRow, ReplayStepRow, read_replay, write_replay
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
-from experiments.models.source import Source
+from experiments.models.source import Source, SourceCheck, SourceDraft, SourceFinding
 from experiments.models.survival import (
     AdjustedHazardRow,
     HazardPeriodRow,
@@ -44,6 +44,7 @@ __all__ = [
     "Experiment", "FactCountRow", "FlipRow", "HazardPeriodRow", "HeterogeneityRow", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "Source",
+    "SourceCheck", "SourceDraft", "SourceFinding",
     "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "TrajectoryRow",
     "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
 ]  # fmt: skip

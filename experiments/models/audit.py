@@ -11,7 +11,7 @@ from experiments.models.constraints import one_of
 #: What Holdfast does without being told: an experiment starts because its day has come.
 HOLDFAST = "holdfast"
 
-EXPERIMENT, PERSON = "experiment", "person"
+EXPERIMENT, PERSON, SOURCE, METRIC = "experiment", "person", "source", "metric"
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
@@ -65,7 +65,7 @@ class AuditEntry(models.Model):
                 name="audit_names_who_did_what",
             ),
             models.CheckConstraint(
-                condition=one_of("object_kind", (EXPERIMENT, PERSON)), name="audit_object_kind_is_known"
+                condition=one_of("object_kind", (EXPERIMENT, PERSON, SOURCE, METRIC)), name="audit_object_kind_is_known"
             ),
         ]
         indexes = [models.Index(fields=["object_kind", "object_key", "-at"], name="audit_of_an_object")]

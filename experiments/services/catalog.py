@@ -77,6 +77,7 @@ class CatalogSource:
     facts: str
     columns: tuple[tuple[str, str], ...]
     readings: tuple[Reading, ...]
+    uploaded: bool = False
 
 
 def metrics() -> tuple[CatalogMetric, ...]:
@@ -106,8 +107,16 @@ def _use(use: MetricUse) -> Use:
 
 def sources() -> tuple[CatalogSource, ...]:
     """Return the registered sources by key, then those of single experiments, with what was last read of each."""
+    return _read_by(Q(key__isnull=False) | Q(experiments__isnull=False))
+
+
+def source(source: Source) -> CatalogSource:
+    """Return one source with who reads it."""
+    return _read_by(Q(pk=source.pk))[0]
+
+
+def _read_by(used: Q) -> tuple[CatalogSource, ...]:
     experiments = Experiment.objects.order_by("key")
-    used = Q(key__isnull=False) | Q(experiments__isnull=False)
     rows = list(Source.objects.filter(used).distinct().prefetch_related(Prefetch("experiments", experiments)))
     plans = [experiment.plan_id for row in rows for experiment in row.experiments.all()]
     looks = Look.objects.filter(plan__in=plans).distinct("plan_id")
@@ -128,8 +137,11 @@ def _source(row: Source, readings: Iterable[Reading]) -> CatalogSource:
         ("unit", row.unit_column), ("variant", row.variant_column), ("exposed at", row.exposed_at_column),
         ("at", row.at_column), ("left at", row.left_at_column or ""),
     ]  # fmt: skip
+    # Where uploads lie is nobody's business: they go by the names they were sent with.
+    tables = {name: table.label for name, table in row.tables.items()} if row.uploaded else {}
     return CatalogSource(
-        row.key or "", row.kind, row.folder, row.exposures, row.facts, tuple(columns), tuple(readings)
+        row.key or "", row.kind, "" if row.uploaded else row.folder, tables.get("exposures", row.exposures),
+        tables.get("facts", row.facts), tuple(columns), tuple(readings), row.uploaded,
     )  # fmt: skip
 
 

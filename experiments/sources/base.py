@@ -28,7 +28,7 @@ class SourceSpec:
     """Where an experiment's exposures and facts are.
 
     ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``, table names
-    otherwise.
+    otherwise. Files of a ``confined`` source have to lie in ``folder``, wherever links lead.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class SourceSpec:
     folder: Path = field(default_factory=Path)
     columns: Columns = field(default_factory=Columns)
     name: str | None = None
+    confined: bool = False
 
 
 class SourceProblem(Exception):

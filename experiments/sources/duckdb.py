@@ -20,10 +20,10 @@ from analysis.plan import Plan
 from analysis.triangle import Triangle, combine
 from experiments.sources import duckdb_pass
 from experiments.sources.base import Inspection, SourceProblem, SourceSpec, listed
-from experiments.sources.duckdb_files import find_files, open_table
+from experiments.sources.duckdb_files import open_table, spec_files
+from experiments.sources.duckdb_locked import locked_connection
 from experiments.sources.duckdb_tables import (
     Table,
-    allowed_paths,
     check_covariate,
     check_days,
     check_left,
@@ -36,12 +36,6 @@ from experiments.sources.duckdb_tables import (
     time_sql,
 )
 from experiments.sources.exposures import Exposures, ExposureTimes, covariates
-
-#: Memory DuckDB may take for itself; what does not fit is spilled to its temporary folder.
-DUCKDB_MEMORY = "320MB"
-
-#: Rows that DuckDB may have ready before they are asked for.
-STREAM_BUFFER = "32MB"
 
 #: Size of the dense matrix of one hash partition of units.
 PARTITION_BYTES = 320 * 2**20
@@ -59,7 +53,7 @@ class DuckDBSource:
         self._files = self._find_files()
         self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
         self._buffer = duckdb_pass.Buffer()
-        self._connection = self._locked_connection()
+        self._connection = locked_connection((file for files in self._files.values() for file in files), self._spill)
         try:
             self._exposures = self._open_exposures()
             self._facts = open_table(self._connection, "facts", self._files["facts"])
@@ -72,29 +66,7 @@ class DuckDBSource:
 
     def _find_files(self) -> dict[str, list[Path]]:
         spec = self._spec
-        return {field: find_files(spec.folder, getattr(spec, field), field) for field in self.fields}
-
-    def _locked_connection(self) -> duckdb.DuckDBPyConnection:
-        """Open DuckDB so that it reads the named files alone, installs nothing, and cannot be reconfigured."""
-        paths = allowed_paths([file for files in self._files.values() for file in files])
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": DUCKDB_MEMORY,
-                "temp_directory": self._spill,
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "preserve_insertion_order": "false",
-            },
-        )
-        connection.execute("SET TimeZone = 'UTC'")
-        # Lets DuckDB work ahead while a batch is being scattered.
-        connection.execute(f"SET streaming_buffer_size = '{STREAM_BUFFER}'")
-        # Not the files' folders: DuckDB takes a folder's name for a pattern, and need not see the other files in it.
-        connection.execute(f"SET allowed_paths = {paths}")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return connection
+        return {field: spec_files(spec, field) for field in self.fields}
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from experiments.models import AuditEntry, Decision, Experiment, Person
 from experiments.services import decisions
 from experiments.views.guard import AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
+from tests.experiments.registered import drafted, registered
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
 from tests.people import MADE_AT, person, signed_in
 
@@ -51,6 +52,14 @@ def reading(name: str, found: int = OK) -> list[Row]:
     ]
 
 
+def editing(name: str, posted: int = 422) -> list[Row]:
+    """What editors do, owners, and admins; an empty form says what is missing."""
+    return [
+        Row(name, "get", LOGIN, NO, NO, OK, OK, OK, OK),
+        Row(name, "post", LOGIN, NO, NO, posted, posted, posted, posted),
+    ]
+
+
 def owning(name: str, posted: int = DONE) -> list[Row]:
     """What the owners of the experiment do, and admins."""
     return [
@@ -69,6 +78,10 @@ TABLE = [
     *reading("chart-csv"),
     *reading("metrics"),
     *reading("sources"),
+    *editing("source-add"),
+    *editing("source-draft"),
+    *reading("source"),
+    *editing("source-data"),
     *reading("methods"),
     *reading("methods-page"),
     *reading("history"),
@@ -133,6 +146,7 @@ def cases() -> dict[str, Case]:
         "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
+    kept = registered("shop")
     return {
         **plain,
         **accounts,
@@ -142,6 +156,10 @@ def cases() -> dict[str, Case]:
         ),
         "metrics": Case(reverse("metrics"), {}),
         "sources": Case(reverse("sources"), {}),
+        "source-add": Case(reverse("source-add"), {}),
+        "source-draft": Case(reverse("source-draft", args=[drafted().token]), {}),
+        "source": Case(reverse("source", args=[kept.key]), {}),
+        "source-data": Case(reverse("source-data", args=[kept.key]), {}),
         "methods": Case(reverse("methods"), {}),
         "methods-page": Case(reverse("methods-page", args=["effects"]), {}),
         "portfolio": Case(reverse("portfolio"), {}),

@@ -192,3 +192,10 @@ def test_nothing_but_our_own_files_may_be_loaded_by_a_page(tmp_path: Path) -> No
     assert directives["script-src"] == ["'self'"]
     assert directives["style-src"] == ["'self'"]
     assert directives["frame-ancestors"] == ["'none'"]
+
+
+def test_folders_of_data_are_full_paths_below_the_root(tmp_path: Path) -> None:
+    assert read(tmp_path, "HOLDFAST_UPLOAD_BYTES")["HOLDFAST_UPLOAD_BYTES"] == 2**30
+    for folders in ("data", "/data,data", "/"):
+        assert "HOLDFAST_DATA_FOLDERS names" in refusal(tmp_path, HOLDFAST_DATA_FOLDERS=folders)
+    assert "HOLDFAST_UPLOAD_MEGABYTES is '0'" in refusal(tmp_path, HOLDFAST_UPLOAD_MEGABYTES="0")
