@@ -293,6 +293,11 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "schedule": float(HOLDFAST_SCHEDULE_SECONDS),
         "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
     },
+    "resume checks of sources": {
+        "task": "experiments.tasks.resume_checks",
+        "schedule": float(HOLDFAST_SCHEDULE_SECONDS),
+        "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
+    },
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
     "sweep uploads that nobody kept": {"task": "experiments.tasks.sweep_uploads", "schedule": 3600.0},
 }

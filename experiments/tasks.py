@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from experiments.services import cells, people, schedule, sources
+from experiments.services import cells, people, schedule, source_checks, sources
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
@@ -24,3 +24,13 @@ def forget_old_sessions() -> None:
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def sweep_uploads() -> None:
     sources.sweep(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def check_source(*, check_id: int) -> None:
+    source_checks.run(check_id, timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def resume_checks() -> None:
+    source_checks.resume()

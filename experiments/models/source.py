@@ -108,11 +108,14 @@ PLANNED, RUNNING, DONE, FAILED = "planned", "running", "done", "failed"
 
 
 class SourceCheckQuerySet(models.QuerySet["SourceCheck"]):
+    def waiting(self) -> "SourceCheckQuerySet":
+        """Checks nobody works on: new ones, and those whose worker let the lease run out."""
+        return self.filter(models.Q(state=PLANNED) | models.Q(state=RUNNING, lease_until__lt=Now()))
+
     def claim(self, check_id: int, seconds: int) -> bool:
         """Take a check that nobody works on, for ``seconds`` by the database's clock. False if it is not to be had."""
-        free = models.Q(state=PLANNED) | models.Q(state=RUNNING, lease_until__lt=Now())
         until = Now() + timedelta(seconds=seconds)
-        return self.filter(free, pk=check_id).update(state=RUNNING, lease_until=until) == 1
+        return self.waiting().filter(pk=check_id).update(state=RUNNING, lease_until=until) == 1
 
 
 class SourceCheck(models.Model):

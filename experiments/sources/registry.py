@@ -1,15 +1,19 @@
 """Which adapter opens which kind of source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TypeVar
 
+from analysis.plan import Plan
 from experiments.sources.base import HistorySource, Source, SourceProblem, SourceSpec
 from experiments.sources.duckdb import open_files
+from experiments.sources.duckdb_check import check_files
 from experiments.sources.duckdb_history import open_past_files
+from experiments.sources.findings import Finding, OnStep
 
 _ADAPTERS = {"files": open_files}
 _HISTORIES = {"files": open_past_files}
+_CHECKS = {"files": check_files}
 
 Opener = TypeVar("Opener")
 
@@ -22,6 +26,13 @@ def open_source(spec: SourceSpec, today: date) -> Source:
 def open_history(spec: SourceSpec, today: date) -> HistorySource:
     """Open a source's facts alone; its exposures need not be there yet. Otherwise like ``open_source``."""
     return _adapter(spec, _HISTORIES)(spec, today)
+
+
+def check_source(
+    spec: SourceSpec, today: date, timezone: str, plans: Sequence[Plan], on_step: OnStep
+) -> tuple[Finding, ...]:
+    """Return everything that is wrong in a source, by itself and for the plans that read it. Raises SourceProblem."""
+    return _adapter(spec, _CHECKS)(spec, today, timezone, plans, on_step)
 
 
 def _adapter(spec: SourceSpec, adapters: Mapping[str, Opener]) -> Opener:

@@ -1,21 +1,32 @@
 """Sources: send or name two tables, say what their columns are, look at what there is, check it."""
 
+from typing import Any
+
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from experiments.data_forms import ColumnsForm, FolderForm, UploadForm, add_problems
 from experiments.models import Source, SourceDraft
-from experiments.services import catalog
+from experiments.queue import QueueProblem
+from experiments.services import catalog, source_checks
 from experiments.services import sources as services
 from experiments.services.sources import TABLES, CannotRegister, NoSuchSource
 from experiments.views.guard import needs, person_of
 from experiments.views.receiving import problems, received, receives_files
 
 MEGABYTE = 2**20
+
+#: Each severity of a finding with the tone of its mark and what it means for a look.
+SEVERITY_WORDS = {
+    "refused": ("bad", "▲", "Looks refuse it"),
+    "left_out": ("open", "●", "Left out"),
+    "noted": ("open", "○", "To know"),
+    "fine": ("within", "✓", "Fine"),
+}
 
 
 @require_http_methods(["GET", "POST"])
@@ -108,11 +119,39 @@ def source(request: HttpRequest, source: str) -> HttpResponse:
     return _source_page(request, _found(source))
 
 
+@require_POST
+@needs("edit")
+def check(request: HttpRequest, source: str) -> HttpResponse:
+    """Have a worker read the source from end to end."""
+    found = _found(source)
+    try:
+        source_checks.ask(found, by=person_of(request).email, now=timezone.now())
+    except QueueProblem as problem:
+        return _source_page(request, found, str(problem), status=409)
+    return HttpResponseRedirect(reverse("source", args=[source]) + "#check")
+
+
+@require_GET
+@needs("read")
+def progress(request: HttpRequest, source: str) -> HttpResponse:
+    """How far the check is, or what it found: a part of the page that asks for itself until it is done."""
+    found = _found(source)
+    return render(request, "partials/source_check.html", {"source": found, **_check(found)})
+
+
+def _check(found: Source) -> dict[str, Any]:
+    """The newest check with its findings, each with the tone, mark and words of its severity."""
+    newest = source_checks.newest(found)
+    findings = newest.findings.all() if newest is not None else ()
+    return {"check": newest, "findings": [(one, *SEVERITY_WORDS[one.severity]) for one in findings]}
+
+
 def _source_page(request: HttpRequest, found: Source, problem: str = "", status: int = 200) -> HttpResponse:
     context = {
         "source": found,
         "entry": catalog.source(found),
         "tables": services.shown(found.tables, found.spec.columns),
+        **_check(found),
         "problem": problem,
     }
     return render(request, "source.html", context, status=status)
