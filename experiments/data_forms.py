@@ -66,6 +66,57 @@ class ColumnsForm(forms.Form):
         field.choices = [("", nothing), *((column, column) for column in columns)]
 
 
+class MetricForm(forms.Form):
+    """What a metric measures. Which fields a kind needs, and what they may hold, the rules of definitions say."""
+
+    key = forms.CharField(max_length=63, required=False)
+    description = forms.CharField(max_length=500, required=False)
+    kind = forms.ChoiceField(
+        choices=[
+            ("mean", "mean: the sum of a column"), ("active", "active: any row above zero"),
+            ("ratio", "ratio: one sum over another"), ("event", "event: the time until something happens"),
+        ]
+    )  # fmt: skip
+    better = forms.ChoiceField(choices=[("higher", "higher is better"), ("lower", "lower is better")])
+    column = forms.CharField(max_length=200, required=False)
+    numerator = forms.CharField(max_length=200, required=False)
+    denominator = forms.CharField(max_length=200, required=False)
+    cap = forms.FloatField(required=False)
+    event_type = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "none"), ("occurrence", "occurrence: the first week with the column above zero"),
+            ("inactivity", "inactivity: the first gap of some weeks"),
+        ],
+    )  # fmt: skip
+    event_column = forms.CharField(max_length=200, required=False)
+    gap_weeks = forms.IntegerField(required=False)
+
+    def __init__(self, *args: Any, key: str | None = None, **kwargs: Any) -> None:
+        """``key`` is that of a metric in the catalog, None for a new one."""
+        super().__init__(*args, **kwargs)
+        self._key = key
+        if key is not None:
+            del self.fields["key"]
+
+    def as_definition(self) -> dict[str, Any]:
+        """What was typed in the keys of a definition; empty fields are left out."""
+        typed = self.cleaned_data
+        values = {name: typed[name] for name in ("kind", "better", "column", "numerator", "denominator", "cap")}
+        event = {
+            "type": typed["event_type"], "column": typed["event_column"], "gap_weeks": typed["gap_weeks"]
+        }  # fmt: skip
+        values["event"] = {name: value for name, value in event.items() if value not in ("", None)} or None
+        given = {name: value for name, value in values.items() if value not in ("", None)}
+        return {"key": self._key or typed["key"], **given}
+
+
+#: Fields of a definition's metric whose field in the form has another name.
+EVENT_FIELDS = {
+    "event": "event_type", "event.type": "event_type", "event.column": "event_column", "event.gap_weeks": "gap_weeks",
+}  # fmt: skip
+
+
 def add_problems(form: forms.Form, problems: Mapping[str, str]) -> None:
     """Put what a service found wrong beside the fields it is about; the rest goes above the form."""
     for field, message in problems.items():

@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from experiments.views import account, catalog, decisions, lifecycle, methods, people, portfolio, scorecard, sources
+from experiments.views import (
+    account,
+    catalog,
+    decisions,
+    lifecycle,
+    methods,
+    metrics,
+    people,
+    portfolio,
+    scorecard,
+    sources,
+)
 
 EXPERIMENT = "experiments/<str:key>/"
 
@@ -25,9 +36,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("decisions/", decisions.log, name="decisions"),
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("metrics/", catalog.metrics, name="metrics"),
+    path("add/metric/", metrics.add, name="metric-add"),
+    path("metrics/<str:metric>/", metrics.metric, name="metric"),
+    path("metrics/<str:metric>/edit/", metrics.edit, name="metric-edit"),
+    path("metrics/<str:metric>/publish/<int:version>/", metrics.publish, name="metric-publish"),
     path("sources/", catalog.sources, name="sources"),
-    path("sources/add/", sources.add, name="source-add"),
-    path("sources/drafts/<str:token>/", sources.draft, name="source-draft"),
+    path("add/source/", sources.add, name="source-add"),
+    path("add/source/<str:token>/", sources.draft, name="source-draft"),
     path("sources/<str:source>/", sources.source, name="source"),
     path("sources/<str:source>/check/", sources.check, name="source-check"),
     path("sources/<str:source>/progress/", sources.progress, name="source-progress"),

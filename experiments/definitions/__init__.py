@@ -1,6 +1,10 @@
 """Definition files: YAML text to a validated plan and its source. Django-free; every violation is explained."""
 
 from experiments.definitions.errors import DefinitionProblem
-from experiments.definitions.parse import Definition, load, parse, plan_from_json, plan_to_json
+from experiments.definitions.parse import Definition, load, metric_of, parse, plan_from_json, plan_to_json
+from experiments.definitions.shared import Catalog, NotInCatalog
 
-__all__ = ["Definition", "DefinitionProblem", "load", "parse", "plan_from_json", "plan_to_json"]
+__all__ = [
+    "Catalog", "Definition", "DefinitionProblem", "NotInCatalog", "load", "metric_of", "parse", "plan_from_json",
+    "plan_to_json",
+]  # fmt: skip

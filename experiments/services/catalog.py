@@ -1,8 +1,8 @@
 """The catalog: what is measured and by whom, and where the data are. In as many queries whatever there is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import groupby
 
 from django.db.models import Prefetch, Q
@@ -39,6 +39,9 @@ class MetricVersion:
     event_column: str
     gap_weeks: int
     uses: tuple[Use, ...]
+    description: str = ""
+    published_at: datetime | None = None
+    current: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class CatalogMetric:
 
     key: str
     versions: tuple[MetricVersion, ...]
+
+    @property
+    def current(self) -> MetricVersion | None:
+        """The version that `use:` takes, None where the metric is not in the catalog."""
+        return next((version for version in self.versions if version.current), None)
 
 
 @dataclass(frozen=True)
@@ -82,19 +90,35 @@ class CatalogSource:
 
 def metrics() -> tuple[CatalogMetric, ...]:
     """Return all metrics by key, with their versions and who uses each."""
+    return _metrics(Q())
+
+
+def metric(key: str) -> CatalogMetric | None:
+    """Return one metric with its versions and who uses each, None if nobody has measured it."""
+    return next(iter(_metrics(Q(key=key))), None)
+
+
+def _metrics(wanted: Q) -> tuple[CatalogMetric, ...]:
     uses = MetricUse.objects.select_related("experiment").order_by("experiment__key")
-    rows = Metric.objects.prefetch_related(Prefetch("uses", uses)).order_by("key", "-version")
+    rows = Metric.objects.filter(wanted).prefetch_related(Prefetch("uses", uses)).order_by("key", "-version")
     return tuple(
-        CatalogMetric(key, tuple(_version(row) for row in versions))
-        for key, versions in groupby(rows, key=lambda row: row.key)
+        CatalogMetric(key, _versions(list(versions))) for key, versions in groupby(rows, key=lambda row: row.key)
     )
 
 
-def _version(row: Metric) -> MetricVersion:
+def _versions(rows: Sequence[Metric]) -> tuple[MetricVersion, ...]:
+    """The versions of one metric, the newest first; the one published last is current."""
+    published = [(row.published_at, row.version) for row in rows if row.published_at is not None]
+    current = max(published)[1] if published else None
+    return tuple(_version(row, row.version == current) for row in rows)
+
+
+def _version(row: Metric, current: bool) -> MetricVersion:
     return MetricVersion(
         version=row.version, kind=row.kind, better=row.better, column=row.column, numerator=row.numerator,
         denominator=row.denominator, cap=row.cap, event_type=row.event_type, event_column=row.event_column,
         gap_weeks=row.gap_weeks, uses=tuple(_use(use) for use in row.uses.all()),
+        description=row.description, published_at=row.published_at, current=current,
     )  # fmt: skip
 
 

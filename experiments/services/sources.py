@@ -25,9 +25,6 @@ from experiments.sources.mapping import Wrong
 
 TABLES = ("exposures", "facts")
 
-#: Keys that would hide a page of ours.
-TAKEN = frozenset({"add", "drafts"})
-
 
 class NoSuchSource(LookupError):
     """No source is registered under a key, or a draft is gone. The message says so."""
@@ -184,8 +181,6 @@ def _wrong_key(key: str) -> Sequence[Wrong]:
     if not KEY_PATTERN.match(key):
         allowed = "1 to 63 of a-z, 0-9, dot, underscore and dash, beginning with a letter or a digit"
         return [Wrong("key", f"{key!r} is not a key; write {allowed}" if key else f"give it a key: {allowed}")]
-    if key in TAKEN:
-        return [Wrong("key", f"`{key}` is the name of a page; take another key")]
     return []
 
 

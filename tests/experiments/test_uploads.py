@@ -21,7 +21,7 @@ from tests.people import person, signed_in
 pytestmark = pytest.mark.django_db
 
 MB = 2**20
-ADD = "/sources/add/"
+ADD = "/add/source/"
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_sent_files_lie_whole_under_names_of_ours_until_somebody_keeps_them(plac
         file.seek(0)
     response = signed_in("editor").post(ADD, {"how": "upload", **files})
     draft = SourceDraft.objects.get()
-    assert response.headers["Location"] == f"/sources/drafts/{draft.token}/"
+    assert response.headers["Location"] == f"/add/source/{draft.token}/"
     assert there(place) == [f"{draft.token}/exposures.csv", f"{draft.token}/facts.parquet"]
     folder = place / draft.token
     assert (folder / "exposures.csv").read_bytes() == content["exposures"]
@@ -230,13 +230,13 @@ COLUMNS = {"unit": "user", "variant": "arm", "exposed_at": "day", "at": "date", 
 
 def test_a_draft_shows_first_rows_and_guesses_and_becomes_a_source() -> None:
     draft, browser = drafted(), signed_in("editor")
-    page = browser.get(f"/sources/drafts/{draft.token}/")
+    page = browser.get(f"/add/source/{draft.token}/")
     html, text = page.content.decode(), words(page)
     assert "Facts facts.csv · 2 rows · 4 columns" in text
     assert '<option value="arm" selected>' in html
     assert "&lt;b&gt;x&lt;/b&gt;" in html
     assert "lines bigint value for metrics 1 empty" in text
-    response = browser.post(f"/sources/drafts/{draft.token}/", {"key": "shop", **COLUMNS})
+    response = browser.post(f"/add/source/{draft.token}/", {"key": "shop", **COLUMNS})
     assert response.headers["Location"] == "/sources/shop/"
     source = Source.objects.get()
     assert (source.key, source.confined, source.spec.columns.left_at) == ("shop", True, "closed_at")
@@ -245,7 +245,7 @@ def test_a_draft_shows_first_rows_and_guesses_and_becomes_a_source() -> None:
     entry = AuditEntry.objects.get()
     assert (entry.verb, entry.object_kind, entry.object_key) == ("source registered", "source", "shop")
     assert entry.actor == "editor@example.com"
-    assert browser.get(f"/sources/drafts/{draft.token}/").status_code == 404
+    assert browser.get(f"/add/source/{draft.token}/").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,6 @@ def test_a_draft_shows_first_rows_and_guesses_and_becomes_a_source() -> None:
     [
         ({"key": ""}, "Give it a key"),
         ({"key": "Shop 1"}, "'Shop 1' is not a key; write 1 to 63 of a-z"),
-        ({"key": "add"}, "`add` is the name of a page"),
         ({"key": "taken"}, "A source is registered as `taken` already"),
         ({"variant": ""}, "Choose a column."),
         ({"at": "lines"}, "is of type BIGINT; it must hold dates or times"),
@@ -263,7 +262,7 @@ def test_a_draft_shows_first_rows_and_guesses_and_becomes_a_source() -> None:
 def test_a_wrong_answer_is_said_beside_its_field_and_keeps_the_draft(changes: dict[str, str], sentence: str) -> None:
     registered("taken")
     draft = drafted()
-    response = signed_in("editor").post(f"/sources/drafts/{draft.token}/", {"key": "shop", **COLUMNS, **changes})
+    response = signed_in("editor").post(f"/add/source/{draft.token}/", {"key": "shop", **COLUMNS, **changes})
     assert response.status_code == 422
     assert sentence in words(response)
     assert SourceDraft.objects.exists()
@@ -273,7 +272,7 @@ def test_a_wrong_answer_is_said_beside_its_field_and_keeps_the_draft(changes: di
 def test_a_draft_can_be_thrown_away_with_its_files(place: Path) -> None:
     signed_in("editor").post(ADD, {"how": "upload", **small_files()})
     draft = SourceDraft.objects.get()
-    assert signed_in("editor").post(f"/sources/drafts/{draft.token}/", {"give-up": "1"}).status_code == 302
+    assert signed_in("editor").post(f"/add/source/{draft.token}/", {"give-up": "1"}).status_code == 302
     assert there(place) == []
     assert not SourceDraft.objects.exists()
 
@@ -281,7 +280,7 @@ def test_a_draft_can_be_thrown_away_with_its_files(place: Path) -> None:
 def test_newer_data_take_the_place_of_the_old_and_keep_the_columns() -> None:
     source = registered("shop")
     draft = drafted(source=source)
-    response = signed_in("editor").post(f"/sources/drafts/{draft.token}/", COLUMNS)
+    response = signed_in("editor").post(f"/add/source/{draft.token}/", COLUMNS)
     assert response.headers["Location"] == "/sources/shop/"
     source.refresh_from_db()
     assert (source.exposures, source.unit_column) == ("exposures.csv", "user")
