@@ -216,6 +216,17 @@ def _variants(checked: Checked) -> Iterator[Finding]:
     elif rows:
         shown = listed([f"{variant} ({units:,} units)" for variant, units in rows])
         yield Finding("exposures", "variants", "fine", len(rows), str(rows[0][0]), f"the variants are {shown}")
+        yield from _alike([str(variant) for variant, _ in rows])
+
+
+def _alike(variants: Sequence[str]) -> Iterator[Finding]:
+    """Variants that are the same but for case and spaces: to a plan they are two."""
+    seen: dict[str, str] = {}
+    for variant in variants:
+        first = seen.setdefault("".join(variant.lower().split()), variant)
+        if first != variant:
+            said = f"variants {first!r} and {variant!r} differ in case or spaces alone; a plan takes them for two"
+            yield Finding("exposures", "alike_variants", "noted", 1, variant, said)
 
 
 def _repeated_exposures(checked: Checked) -> Iterator[Finding]:

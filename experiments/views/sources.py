@@ -25,7 +25,7 @@ SEVERITY_WORDS = {
     "refused": ("bad", "▲", "Looks refuse it"),
     "left_out": ("open", "●", "Left out"),
     "noted": ("open", "○", "To know"),
-    "fine": ("within", "✓", "Fine"),
+    "fine": ("fine", "✓", "Fine"),
 }
 
 

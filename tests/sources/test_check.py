@@ -80,6 +80,7 @@ def test_what_a_plan_leaves_out_is_counted_as_its_looks_count_it(data: SmallData
         3,
     ]
     assert found["unknown_variant"].example == "odd-0 in 'Treatment'"
+    assert found["alike_variants"].message.startswith("variants 'treatment' and 'Treatment' differ in case")
     assert found["two_variants"].count == 4
     assert found["two_variants"].example.startswith("user-0000 in control and treatment, 2024-01-01 to 2024-01-31")
 
