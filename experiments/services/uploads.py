@@ -39,7 +39,7 @@ class Incoming:
     """One file on its way in. Whatever happens, ``close`` removes it unless somebody has taken it."""
 
     def __init__(self, label: str, expected: int = 0) -> None:
-        """``label`` is the sender's name for it, ``expected`` a lower limit of its size. Raises CannotReceive."""
+        """``label`` is the sender's name for it, ``expected`` the bytes that are to come. Raises CannotReceive."""
         self.label = clean_label(label)
         self.size = 0
         self.path: Path | None = None
@@ -47,7 +47,6 @@ class Incoming:
             kind = suffix_kind(self.label)
         except SourceProblem as problem:
             raise CannotReceive(str(problem)) from None
-        self._limit(expected)
         try:
             folder = _folder("incoming")
             if shutil.disk_usage(folder).free < expected + SPARE_BYTES:

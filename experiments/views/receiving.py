@@ -45,7 +45,7 @@ class ToDisk(FileUploadHandler):
         if not self.file_name:
             raise SkipFile
         try:
-            self.file = Incoming(self.file_name)
+            self.file = Incoming(self.file_name, _announced(self.request))
         except CannotReceive as problem:
             self._refuse(problem)
 
@@ -82,6 +82,12 @@ def received(request: HttpRequest, field: str) -> Incoming | None:
     """The file that came in for a field of the form."""
     found = request.FILES.get(field)
     return found.incoming if isinstance(found, Received) else None
+
+
+def _announced(request: HttpRequest | None) -> int:
+    """Bytes that the whole request says it has."""
+    length = request.META.get("CONTENT_LENGTH") if request is not None else None
+    return int(length) if isinstance(length, str) and length.isdecimal() else 0
 
 
 def _welcome(request: HttpRequest | None) -> bool:

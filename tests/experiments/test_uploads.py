@@ -128,9 +128,11 @@ class Wrapped:
 
 
 def test_a_file_of_a_size_that_the_disk_has_not_is_not_begun(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "SPARE_BYTES", 2**62)
     with pytest.raises(CannotReceive, match="disk is full"):
-        Incoming("facts.csv")
+        Incoming("facts.csv", 2**62)
+    monkeypatch.setattr(uploads, "SPARE_BYTES", 2**62)
+    response = signed_in("editor").post(ADD, {"how": "upload", **small_files()})
+    assert words(response).count("the server's disk is full") == 2
     assert there(place) == []
 
 
@@ -160,7 +162,7 @@ def test_files_of_who_may_not_send_them_never_reach_the_disk(
     place: Path, who: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
-    monkeypatch.setattr("experiments.views.receiving.Incoming", lambda name: begun.append(name))
+    monkeypatch.setattr("experiments.views.receiving.Incoming", lambda *name: begun.append(str(name)))
     browser = signed_in(who) if who else Client()
     assert browser.post(address, {"how": "upload", **small_files()}).status_code in (200, 302, 403, 405)
     assert begun == []
