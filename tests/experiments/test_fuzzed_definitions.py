@@ -161,6 +161,12 @@ def test_the_definition_that_is_fuzzed_is_a_valid_one() -> None:
     assert [metric.key for metric in found.plan.metrics] == ["lines", "active", "price", "churn"]
 
 
+@pytest.mark.parametrize("tag", ["!!timestamp", "!!int", "!!float", "!!bool", "!!python/name:os.system", "!own", "!"])
+def test_tags_are_refused_by_line(tag: str) -> None:
+    with pytest.raises(DefinitionProblem, match=r"line 2, column \d+: not valid YAML: tags \(!!name\) are not allowed"):
+        parse(f"version: 1\nname: {tag} odd\n".encode(), "fuzzed.yaml", Path("/nowhere"))
+
+
 @given(st.binary(max_size=400) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @QUICK
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
