@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,20 @@ def test_numbers_of_all_sizes_are_written_without_losing_a_digit(define: Callabl
         found = define(variants=[one, other])
         text = definition_text(found.plan, found.source)
         assert parse(text.encode(), "small.yaml", FOLDER).plan.variants[0].weight == weight
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"kind": "postgres", "dsn": "shop", "exposures": "exposed", "facts": "orders", "columns": {"unit": "user"}},
+        {"kind": "postgres", "dsn": "shop", "schema": "logs", "exposures": "exposed", "facts": "orders"},
+        {"kind": "postgres", "dsn": "holdfast"},
+    ],
+)
+def test_databases_are_written_as_they_were_named(define: Callable[..., Definition], place: dict[str, Any]) -> None:
+    found = define(source=place)
+    assert yaml.safe_load(definition_text(found.plan, found.source))["source"] == place
+    assert again(found).source == replace(found.source, folder=FOLDER)
 
 
 # --- command and download ---------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ from experiments.models import (
 from experiments.models.scorecard import TABLES
 from experiments.services import tokens
 from experiments.services.apply import apply
-from tests.experiments import broken_lives, broken_traffic, replay_rows, survival_rows
+from tests.experiments import broken_lives, broken_traffic, replay_rows, source_rows, survival_rows
 from tests.experiments.looks import NOW, definition
 from tests.people import person
 
@@ -256,6 +256,7 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     *survival_rows.REFUSED,
     *broken_lives.REFUSED,
     *replay_rows.REFUSED,
+    *source_rows.REFUSED,
 ]
 
 #: Rules of uniqueness, tried with a copy of a valid row that differs in these columns only.
@@ -290,6 +291,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     *survival_rows.TWICE,
     *broken_lives.TWICE,
     *replay_rows.TWICE,
+    *source_rows.TWICE,
 ]
 
 pytestmark = pytest.mark.django_db
@@ -327,6 +329,8 @@ def everything(tmp_path: Path) -> Experiment:
         experiment=experiment, revision=1, variant="treatment", action="roll_back", recommended="roll_back",
         by=person("owner"), decided_at=NOW, look=look, document={"version": 1},
     )  # fmt: skip
+    assert experiment.source is not None
+    source_rows.one_check(experiment.source)
     return experiment
 
 
