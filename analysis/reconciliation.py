@@ -142,6 +142,11 @@ class Reconciliation:
     reason: str | None = None
 
     @property
+    def last_week(self) -> int:
+        """The last calendar week of the span."""
+        return self.span.end_week - 1
+
+    @property
     def explained(self) -> bool | None:
         """Whether the rest may be noise: its interval holds zero. None where there is nothing to explain."""
         if self.rest_low is None or self.rest_high is None:

@@ -7,7 +7,7 @@ from analysis.plan import Metric
 from analysis.reconciliation import MemberRow, PartName, Reconciliation
 from analysis.results import HoldoutRow, Scorecard
 from experiments import formatting, tables
-from experiments.services.holdouts import MEMBERS_UNKNOWN, SPANS, Beside
+from experiments.services.holdouts import MEMBERS_UNKNOWN, SPANS, Beside, Size, sizes
 
 #: What each part of the gap is, in words.
 PARTS: dict[PartName, str] = {
@@ -30,6 +30,7 @@ def render(card: Scorecard, found: Beside | None, *, width: int = tables.DEFAULT
         lines += tables.wrapped(f"No launches and no sum of lifts: {MEMBERS_UNKNOWN}.", width)
     else:
         lines += ["", *_launches(found)]
+        lines += [line for size in sizes(card) for line in tables.wrapped(smallest(size), width)]
         for metric in metrics_read(plan):
             told = [one for one in (found.of(metric.key, kind) for kind in SPANS) if one is not None]
             lines += [line for one in told[:1] for line in _reconciled(one, width)]
@@ -55,7 +56,8 @@ def _effects(card: Scorecard, width: int) -> Iterator[str]:
             row = newest(card.holdout, metric.key, "cumulative" if kind == "cumulative" else "now")
             if row is None:
                 continue
-            rows.append((metric.key, f"{weeks_of(row.start_week, row.end_week)}, {word}", *_cells(metric, row)))
+            name = metric.key if metric.event is None else f"{metric.key} (active)"
+            rows.append((name, f"{weeks_of(row.start_week, row.end_week)}, {word}", *_cells(metric, row)))
             reasons += [f"{metric.key}, {word}: {row.reason}."] if row.reason else []
     if len(rows) > 1:
         yield from tables.aligned(rows)
@@ -76,13 +78,22 @@ def weeks_of(start: int, end: int) -> str:
     return f"week {start}" if end - start == 1 else f"weeks {start}-{end - 1}"
 
 
+def smallest(size: Size) -> str:
+    """What a holdout of this size can find, in a sentence."""
+    times = f"{size.factor:.1f} x that of an even split"
+    if size.mde is None:
+        return f"{size.metric}: the smallest lift found is {times}."
+    lift = formatting.percent(size.mde, signed=False)
+    return f"{size.metric}: with all weeks so far a lift of {lift} is found ({times})."
+
+
 def _launches(found: Beside) -> Iterator[str]:
-    if not found.launches:
+    if not found.decided:
         yield "Nothing has been decided on its members yet."
         return
     yield "Decided on its members"
     rows = [("day", "week", "member", "decision")]
-    for one in found.launches:
+    for one in found.decided:
         decision = tables.ACTIONS[one.action].lower()
         rows.append((formatting.day(one.day), f"{one.week:.1f}", f"{one.key} ({one.variant})", decision))
     yield from tables.aligned(rows)
@@ -103,7 +114,7 @@ def _reconciled(one: Reconciliation, width: int) -> Iterator[str]:
             rows.append(("expected", "", formatting.percent(part.total), ""))
     if one.measured is not None:
         interval = formatting.percent_interval(one.measured_low, one.measured_high)
-        rows.append(("measured", formatting.percent(one.measured), "", f"{interval}, one look"))
+        rows.append(("measured", formatting.percent(one.measured), "", f"one look: {interval}"))
     yield from tables.aligned(rows)
     yield from tables.wrapped(verdict(one), width, tables.INDENT)
 
@@ -116,7 +127,10 @@ def verdict(one: Reconciliation) -> str:
     interval = formatting.percent_interval(one.rest_low, one.rest_high)
     if one.explained:
         return f"{said}The rest may be noise ({interval})."
-    return f"{said}The rest is more than noise ({interval}): launches clash, or something else happened."
+    return (
+        f"{said}The rest is more than noise ({interval}): lifts changed after their tests ended, launches "
+        "clash, or something else happened."
+    )
 
 
 def _member(row: MemberRow) -> tuple[str, ...]:
@@ -124,7 +138,8 @@ def _member(row: MemberRow) -> tuple[str, ...]:
     share, adds = (row.running_share, row.running) if running else (row.launched_share, row.diluted)
     state = "" if row.state == "launched" else f", {row.state}"
     return (
-        f"{row.key}{state}", *(formatting.percent(value) for value in (row.lift, row.shrunk, row.aged)),
+        f"{row.key}{state}", formatting.percent(row.lift),
+        *(formatting.percent(value if row.state == "launched" else None) for value in (row.shrunk, row.aged)),
         formatting.percent(share, signed=False), formatting.percent(adds),
     )  # fmt: skip
 

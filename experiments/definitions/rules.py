@@ -108,6 +108,11 @@ def _payloads(variants: Sequence[VariantFile]) -> Iterator[Violation]:
 
 
 def _holdout(file: HoldoutFile) -> Iterator[Violation]:
+    if file.decision.looks == "any_time":
+        yield Violation(
+            "decision.looks",
+            "`any_time` holds for units that arrive; a holdout measures the same units again: use weekly",
+        )
     roles = {variant.key: variant.control for variant in file.variants or ()}
     if roles and roles != {"held_out": True, "launched": False}:
         yield Violation("variants", "a holdout has the variants held_out (the control) and launched")

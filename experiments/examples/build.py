@@ -49,7 +49,7 @@ def build(
     if unknown:
         raise ValueError(f"unknown example {unknown[0]!r}, there are {', '.join(KEYS)}")
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         for leftover in folder.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(leftover)
         households = cache(lambda: _load(report))
@@ -64,7 +64,7 @@ def _load(report: Progress) -> Households:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system frees it when the process ends, however it ends."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -74,16 +74,25 @@ def _locked(folder: Path) -> Iterator[None]:
 def _build_one(key: str, target: Path, units: int, households: Callable[[], Households], report: Progress) -> None:
     """Bring one example's folder up to date."""
     recipe = _recipe(key, units)
-    if _is_current(target, recipe):
+    if is_current(target, recipe):
         report(f"{key}: up to date")
         return
     made = _tables(key, units, households)
     report(f"{key}: writing {made['exposures'].num_rows:,} units and {made['facts'].num_rows:,} facts")
+
+    def fill(folder: Path) -> None:
+        for name, table in made.items():
+            write_table(table, folder / f"{name}.parquet")
+        shutil.copyfile(definition_path(key), folder / f"{key}.yaml")
+
+    put_in_place(target, recipe, fill)
+
+
+def put_in_place(target: Path, recipe: dict[str, Any], fill: Callable[[Path], None]) -> None:
+    """Fill a folder under a temporary name, stamp it with its recipe, and rename it to ``target``."""
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=target.parent))
     temporary.chmod(0o755)  # mkdtemp's 0700 would lock out workers that run as another user
-    for name, table in made.items():
-        _write(table, temporary / f"{name}.parquet")
-    shutil.copyfile(definition_path(key), temporary / f"{key}.yaml")
+    fill(temporary)
     sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
     (temporary / STAMP).write_text(json.dumps({"recipe": recipe, "sizes": sizes}, indent=1) + "\n", encoding="utf-8")
     if target.exists():
@@ -101,7 +110,7 @@ def _world(key: str) -> World:
     return next(world for world in WORLDS if world.key == key)
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
     """Write Parquet without anything that depends on when or where it is written."""
     pq.write_table(table, path, compression="zstd")
 
@@ -121,7 +130,7 @@ def _recipe(key: str, units: int) -> dict[str, Any]:
     return plain
 
 
-def _is_current(target: Path, recipe: dict[str, Any]) -> bool:
+def is_current(target: Path, recipe: dict[str, Any]) -> bool:
     """Return whether a folder was built whole by this recipe and still has its files."""
     try:
         stamp = json.loads((target / STAMP).read_text(encoding="utf-8"))

@@ -56,10 +56,13 @@ def write_scorecard(look: Look, scorecard: Scorecard) -> None:
 def read_scorecard(look: Look, trajectory: Q | None = None) -> Scorecard:
     """Return the scorecard that ``write_scorecard`` stored, or of its trajectory only the rows that are asked for."""
     chosen = {"trajectory": trajectory} if trajectory is not None else {}
+    plan = look.plan.load()
+    # Experiments have none of a holdout's rows: they are not asked for.
+    tables = {part: table for part, table in TABLES.items() if table is not HoldoutRow or plan.kind == "holdout"}
     return Scorecard(
-        plan=look.plan.load(), as_of=look.as_of, look=look.number, planned_looks=look.planned_looks,
+        plan=plan, as_of=look.as_of, look=look.number, planned_looks=look.planned_looks,
         first_fact=look.first_fact, last_fact=look.last_fact, fact_rows=look.fact_rows,
         units=dict(LookUnits.objects.filter(look=look).values_list("variant", "n")),
         excluded=dict(LookExclusion.objects.filter(look=look).values_list("reason", "n")),
-        **{part: table.read(look, chosen.get(part)) for part, table in TABLES.items()},
+        **{part: table.read(look, chosen.get(part)) for part, table in tables.items()},
     )  # fmt: skip

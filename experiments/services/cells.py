@@ -14,7 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from analysis import scorecard as scorecards
-from analysis.replay import replay
+from analysis.replay import Replay, replay
 from analysis.triangle import Triangle, combine
 from experiments import logs, queue
 from experiments.models import Claim, CurrentTriangle, Look, LookCell, Plan, write_replay, write_scorecard
@@ -116,7 +116,8 @@ def _finished(look: Look) -> Callable[[Claim], bool]:
     """Add up the parts in a fixed order and estimate; return what writes all rows in one transaction."""
     triangle = _combined(look)
     scorecard = scorecards.build(triangle)
-    replayed = replay(triangle)
+    # A holdout's advice is to go on measuring: there is nothing to replay.
+    replayed = replay(triangle) if triangle.plan.kind == "experiment" else Replay((), ())
 
     @transaction.atomic
     def deliver(claim: Claim) -> bool:

@@ -13,6 +13,11 @@ _TRAJECTORY = (
     "metric", "variant", "kind", "week", "n_control", "n_treatment", "control_mean", "treatment_mean", "effect",
     "effect_se", "lift", "lift_low", "lift_high", "band_low", "band_high", "readable_from", "state", "reason",
 )  # fmt: skip
+_HOLDOUT = (
+    "metric", "kind", "start_week", "end_week", "n_control", "n_treatment", "control_mean", "treatment_mean", "effect",
+    "effect_se", "lift", "lift_low", "lift_high", "band_low", "band_high", "sequential_lift_low",
+    "sequential_lift_high", "readable_from", "state", "reason",
+)  # fmt: skip
 _SURVIVAL = ("metric", "variant", "week", "at_risk", "events", "censored", "survival", "low", "high")
 _DIFFERENCE = ("week", "difference", "low", "high")
 _OBJECTIVES = (
@@ -54,6 +59,10 @@ def _trajectory(card: Scorecard, metric: str, variant: str) -> Iterator[Row]:
     return (vars(row) for row in card.trajectory if (row.metric, row.variant) == (metric, variant))
 
 
+def _holdout(card: Scorecard, metric: str, variant: str) -> Iterator[Row]:
+    return (vars(row) for row in card.holdout if row.metric == metric)
+
+
 def _survival(card: Scorecard, metric: str, variant: str) -> Iterator[Row]:
     sides = (card.plan.control.key, variant)
     return (vars(row) for row in card.survival if row.metric == metric and row.variant in sides)
@@ -75,5 +84,6 @@ PARTS: Mapping[str, tuple[tuple[str, ...], Callable[[Scorecard, str, str], Itera
     "trajectory": (_TRAJECTORY, _trajectory),
     "survival": (_SURVIVAL, _survival),
     "difference": (("metric", "variant", *_DIFFERENCE), _difference),
+    "holdout": (_HOLDOUT, _holdout),
     "objectives": (_OBJECTIVES, _objectives),
 }

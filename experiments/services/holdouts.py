@@ -18,9 +18,10 @@ from analysis.holdout import metrics_read, newest
 from analysis.plan import Metric, Plan, Window
 from analysis.reconciliation import Member, MemberState, Reading, Reconciliation, read_member, reconcile
 from analysis.results import Action, HoldoutKind, Scorecard
+from analysis.sample_size import distance, holdout_factor
 from analysis.triangle import Triangle
 from experiments.models import CurrentTriangle, Decision, Experiment
-from experiments.services.results import find_experiment, in_force, stored_scorecard
+from experiments.services.results import NoLookYet, find_experiment, in_force, stored_scorecard
 from experiments.services.scorecards import holdout_row, plain, to_json
 
 #: The spans over which the sum of lifts is held against the measured effect: the newest weeks, and all of them.
@@ -53,15 +54,52 @@ class Launch:
 
 @dataclass(frozen=True)
 class Beside:
-    """What stands beside a holdout's own rows: its members' launches, and the reconciliation of each metric."""
+    """What stands beside a holdout's own rows: its members' launches, and the reconciliation of each metric.
+
+    ``ended`` are decisions that launched nothing.
+    """
 
     launches: tuple[Launch, ...] = ()
+    ended: tuple[Launch, ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
+
+    @property
+    def decided(self) -> tuple[Launch, ...]:
+        """Everything that was decided, in time."""
+        return tuple(sorted((*self.launches, *self.ended), key=lambda one: (one.day, one.key)))
 
     def of(self, metric: str, kind: HoldoutKind) -> Reconciliation | None:
         """The reconciliation of a metric over the newest weeks (now) or all of them (cumulative)."""
         found = [one for one in self.reconciliations if one.metric == metric]
         return found[SPANS.index(kind)] if found else None
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a holdout of this size can find, as of a look: the smallest lift, at the plan's alpha and power.
+
+    ``factor``: how many times larger that is than with an even split of the same units. ``mde`` is that of a single
+    look at the precision of all weeks so far; None where there is no estimate.
+    """
+
+    metric: str
+    factor: float
+    mde: float | None
+
+
+def sizes(card: Scorecard) -> tuple[Size, ...]:
+    """Return what a holdout can find on each of its metrics."""
+    plan = card.plan
+    assert plan.fraction is not None
+    needed = distance(plan.decision.alpha, plan.decision.power)
+    found = []
+    for metric in metrics_read(plan):
+        row = newest(card.holdout, metric.key, "cumulative")
+        mde = None
+        if row is not None and row.effect_se is not None and row.control_mean:
+            mde = needed * row.effect_se / abs(row.control_mean)
+        found.append(Size(metric.key, holdout_factor(plan.fraction), mde))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -88,14 +126,18 @@ def beside(card: Scorecard) -> Beside:
         return Beside()
     sides = [side for member in members(plan) for side in _sides(member, card.as_of)]
     triangles = {side.experiment.pk: _stored(side.experiment) for side in sides}
-    launches = tuple(_launch(plan, side) for side in sides if side.decision is not None and side.day is not None)
+    decided = sorted((_launch(plan, side) for side in sides if side.day is not None), key=lambda one: one.day)
     found = [
         _reconciled(card, metric, kind, [_member(card, metric, side, triangles[side.experiment.pk]) for side in sides])
         for metric in metrics_read(plan)
         if metric.event is None
         for kind in SPANS
     ]
-    return Beside(tuple(sorted(launches, key=lambda one: (one.day, one.key))), tuple(found))
+    return Beside(
+        tuple(one for one in decided if one.action in _LAUNCHES),
+        tuple(one for one in decided if one.action not in _LAUNCHES),
+        tuple(found),
+    )
 
 
 def holdout_card(key: str, as_of: date | None = None) -> tuple[Scorecard, Beside]:
@@ -104,6 +146,33 @@ def holdout_card(key: str, as_of: date | None = None) -> tuple[Scorecard, Beside
         raise NoHoldout(f"`{key}` is an experiment, not a holdout")
     card = stored_scorecard(key, as_of)
     return card, beside(card)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A holdout in the list. ``card`` is that of its newest look, None before one; ``metric`` the one shown."""
+
+    key: str
+    standing: str
+    plan: Plan
+    members: int
+    card: Scorecard | None
+    metric: Metric | None
+
+
+def overview() -> tuple[Entry, ...]:
+    """All holdouts by key."""
+    found = []
+    for experiment in in_force().filter(kind="holdout"):
+        plan = experiment.current_plan.load()
+        read = metrics_read(plan)
+        try:
+            card = stored_scorecard(experiment.key, for_page=True)
+        except NoLookYet:
+            card = None
+        metric = next((one for one in read if one.role == "primary"), next(iter(read), None))
+        found.append(Entry(experiment.key, experiment.standing, plan, len(members(plan)), card, metric))
+    return tuple(found)
 
 
 def members(plan: Plan) -> list[Experiment]:
@@ -155,7 +224,8 @@ def _member(card: Scorecard, metric: Metric, side: _Side, triangle: Triangle | N
         else:
             found = read_member(then, metric, side.variant)
             counted = sum(then.units(variant.key) for variant in side.plan.variants)
-            met = min(1.0, counted / float(side.plan.extra.get("share") or 1.0) / launched)
+            kept = then.units(side.plan.control.key) if _keeps_a_holdback(side) else 0
+            met = min(1.0, (counted / float(side.plan.extra.get("share") or 1.0) - kept) / launched)
             treated = min(1.0, then.units(side.variant) / launched)
     started = _week(card.plan, side.plan.start_date)
     return Member(
@@ -165,10 +235,14 @@ def _member(card: Scorecard, metric: Metric, side: _Side, triangle: Triangle | N
     )  # fmt: skip
 
 
+def _keeps_a_holdback(side: _Side) -> bool:
+    return side.decision is not None and side.decision.action == "launch_with_holdback"
+
+
 def _before_the_launch(triangle: Triangle, side: _Side, as_of: date) -> Triangle | None:
     """The member as it was read last while its control was apart: until the launch, or on where a holdback stayed."""
-    kept = side.decision is None or side.decision.action == "launch_with_holdback"
-    last = as_of if kept or side.day is None else min(as_of, side.day)
+    apart = side.day is None or _keeps_a_holdback(side)
+    last = as_of if apart or side.day is None else min(as_of, side.day)
     if triangle.as_of <= last:
         return triangle
     looks = windows.weekly_looks(triangle.plan, last)
@@ -209,6 +283,7 @@ def whole_json(card: Scorecard, found: Beside | None) -> dict[str, Any]:
         "members": list(plan.members),
         "effects": [holdout_row(row) for row in card.holdout],
         "launches": None if found is None else [_launch_json(one) for one in found.launches],
+        "ended": None if found is None else [_launch_json(one) for one in found.ended],
         "reconciliation": None if found is None else [_reconciliation_json(one) for one in found.reconciliations],
         "reason": MEMBERS_UNKNOWN if found is None else None,
     }

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import chart_numbers, lifecycle, past, results, scorecards
+from experiments.services import chart_numbers, holdouts, lifecycle, past, results, scorecards
 from experiments.services.export import CannotExport, export
 from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
@@ -55,7 +55,7 @@ def progress(request: HttpRequest, key: str) -> HttpResponse:
 @needs("read")
 def as_json(request: HttpRequest, key: str) -> HttpResponse:
     card = _stored(request, key)
-    return _download(JsonResponse(scorecards.to_json(card)), card, "json")
+    return _download(JsonResponse(holdouts.whole_json(card, holdouts.beside(card))), card, "json")
 
 
 @require_GET

@@ -156,7 +156,9 @@ def test_criteria_of_ones_own_take_the_place_of_the_default(owner: Client, lake:
 
 def test_what_the_form_does_not_know_stays_as_it_was(owner: Client, tmp_path: Path) -> None:
     windows = {"early": [0, 2], "mid": [2, 4], "late": [4, 6]}
-    variants = [{"key": "control", "control": True}, {"key": "treatment", "payload": {"model": "b"}}]
+    variants = [
+        {"key": "control", "control": True, "payload": {"model": "a"}}, {"key": "treatment", "payload": {"model": "b"}},
+    ]  # fmt: skip
     given = definition(tmp_path, windows=windows, variants=variants, start_date=date(2099, 1, 5),
                        targeting={"attribute": "country", "in": ["de"]})  # fmt: skip
     apply([given], NOW)

@@ -12,6 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from experiments.examples import build as examples
+from experiments.examples import winter
 from experiments.management.commands import demo
 from experiments.models import Person
 from experiments.processes import ProcessProblem
@@ -85,6 +86,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., type
         }.items():  # fmt: skip
             monkeypatch.setattr(demo, name, value)
         monkeypatch.setattr(examples, "build", build)
+        monkeypatch.setattr(winter, "build", lambda folder, progress: [])
         return Staged
 
     return prepare

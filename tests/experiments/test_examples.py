@@ -322,7 +322,7 @@ def test_a_build_that_fails_halfway_leaves_the_old_data_and_the_next_one_finishe
             path.write_bytes(b"half")
             raise OSError("no space left on device")
 
-        patch.setattr(building, "_write", fail)
+        patch.setattr(building, "write_table", fail)
         with pytest.raises(OSError, match="no space left"):
             build(tmp_path, units=SMALL + 1, keys=["placebo"])
     build(tmp_path, units=SMALL, keys=["placebo"])

@@ -37,15 +37,26 @@ PLAIN_NAMES = st.from_regex(r"[a-z][a-z_]{0,10}", fullmatch=True).filter(lambda 
 SHARES = st.floats(0.001, 1) | st.just(1)
 WEIGHTS = st.one_of(st.integers(1, 100), st.floats(1e-9, 1e9))
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
+#: The database gives larger ones back as whole numbers.
+FLOATS = st.floats(-(2.0**53), 2.0**53)
 PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**12), 10**12)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | NAMES,
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | FLOATS | NAMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
+
+
+#: What variants deliver is of one type.
+PAYLOADS = (
+    st.booleans(), NAMES, st.integers(-(10**12), 10**12), FLOATS,
+    st.lists(PLAIN, max_size=3) | st.dictionaries(NAMES, PLAIN, max_size=3),
+)  # fmt: skip
+
+
+def with_payloads(draw: st.DrawFn, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give all variants a payload, or none."""
+    payload = draw(st.sampled_from([None, *PAYLOADS]))
+    return found if payload is None else [{**variant, "payload": draw(payload)} for variant in found]
 
 
 @st.composite
@@ -57,9 +68,7 @@ def variants(draw: st.DrawFn) -> list[dict[str, Any]]:
     for variant in found:
         if known:
             variant["weight"] = draw(WEIGHTS)
-        if draw(st.booleans()):
-            variant["payload"] = draw(PLAIN)
-    return found
+    return with_payloads(draw, found)
 
 
 @st.composite
@@ -89,7 +98,8 @@ def metrics(draw: st.DrawFn, windows: list[str], horizon: int) -> dict[str, Any]
 
 def decisions(keys: list[str], windows: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     criterion = {
-        "metric": st.sampled_from(keys), "window": st.sampled_from([*windows, "latest"]), "below": st.floats(-1, 1),
+        "metric": st.sampled_from(keys), "window": st.sampled_from([*windows, "latest"]),
+        "below": st.floats(-1, 1).map(lambda below: below + 0.0),  # to rules -0.0 and 0.0 are one
     }  # fmt: skip
     rollback = st.lists(st.fixed_dictionaries(criterion), max_size=2, unique_by=lambda one: tuple(one.values()))
     weekly = st.fixed_dictionaries({"spending": st.sampled_from([None, "pocock", "obrien_fleming"])})
@@ -139,10 +149,13 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
         clock = draw(st.sampled_from(["unit", "calendar"]))
         own = {"clock": clock, "holdout": draw(st.none() | KEYS), "planned_end_date": draw(st.none() | st.just(later))}
         return {**shared, "experiment": draw(KEYS), "variants": draw(variants()), **own}
-    held = {"key": "held_out", "control": True, "payload": draw(PLAIN)}
-    sides = [held, {"key": "launched"}]
+    sides: list[dict[str, Any]] = [{"key": "held_out", "control": True}, {"key": "launched"}]
     if draw(st.booleans()):
-        sides = [{**held, "weight": draw(WEIGHTS)}, {"key": "launched", "weight": draw(WEIGHTS)}]
+        sides = [{**side, "weight": draw(WEIGHTS)} for side in sides]
+    sides = with_payloads(draw, sides)
+    if shared["decision"].get("looks") == "any_time":  # not of a holdout
+        shared["decision"].pop("planned_units", None)
+        shared["decision"]["looks"] = "weekly"
     members = draw(st.lists(KEYS, max_size=3))
     optional = {"variants": sides} if draw(st.booleans()) else {}
     fraction = draw(st.floats(0.001, 0.5))
@@ -187,6 +200,9 @@ def test_apply_takes_back_what_was_exported_and_changes_nothing(values: dict[str
     )  # fmt: skip
     values["start_date"] = date(2098, 1, 1)
     values["planned_end_date"] = date(2099, 1, 1) if "holdout" in values and "experiment" not in values else None
+    if "experiment" in values:
+        values["holdout"] = None  # one that is named has to be there
+    values["layer"] = values["salt"] = None  # others may have taken them
     key = fresh_key(values)
     apply([parsed(values)], BEFORE)
     exported = export(key)

@@ -16,7 +16,7 @@ LINKED = re.compile(r"\]\(([a-z0-9-]+)\.md")
 #: Pages that every installation has, because columns and charts lead to them.
 NEEDED = {
     "bands", "checks", "effects", "looks", "recommendations", "reversals", "scorecard", "segments", "survival",
-    "assignment", "notebooks",
+    "assignment", "holdouts", "notebooks", "reconciliation",
 }  # fmt: skip
 #: Pages whose code asks a live server: it runs in test_client.py.
 SERVED = {"notebooks"}

@@ -29,6 +29,9 @@ BEFORE = datetime(2017, 5, 1, 12, tzinfo=UTC)
 
 LOGIN, NO, OK, DONE, METHOD, KEY = "login", 403, 200, 302, 405, 401
 
+#: The key of the table is an experiment's.
+NOT_A_HOLDOUT = 404
+
 
 class Row(NamedTuple):
     """What each role gets of an address, in the order of ROLES."""
@@ -82,6 +85,8 @@ TABLE = [
     *reading("definition"),
     *reading("chart"),
     *reading("chart-csv"),
+    *reading("holdouts"),
+    *reading("holdout", NOT_A_HOLDOUT),
     *reading("metrics"),
     *editing("metric-add"),
     *reading("metric"),
@@ -201,6 +206,8 @@ def cases() -> dict[str, Case]:
         ),
         "ofrep-flag": Case(reverse("ofrep-flag", args=[key]), {}),
         "ofrep-flags": Case(reverse("ofrep-flags"), {}),
+        "holdouts": Case(reverse("holdouts"), {}),
+        "holdout": Case(reverse("holdout", args=[key]), {}),
         "metrics": Case(reverse("metrics"), {}),
         "metric-add": Case(reverse("metric-add"), {}),
         "metric": Case(reverse("metric", args=["lines"]), {}),

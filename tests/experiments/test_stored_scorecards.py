@@ -111,7 +111,10 @@ EMPTY: dict[str, Any] = {
 
 
 def full() -> Scorecard:
-    return replace(cards.honeymoon(), **{part: (FULL[part], EMPTY[part]) for part in TABLES})
+    """A holdout's, so that no part is empty."""
+    card = cards.honeymoon()
+    plan = replace(card.plan, kind="holdout", fraction=0.05, planned_end_date=DAY)
+    return replace(card, plan=plan, **{part: (FULL[part], EMPTY[part]) for part in TABLES})
 
 
 def stored(card: Scorecard) -> Look:

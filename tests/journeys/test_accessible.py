@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from tests.experiments import cards, replay_rows
+from tests.experiments.holdout_cards import holdout_card
 from tests.experiments.stored import applied, new_look, renamed, stored
 from tests.experiments.survival_cards import with_events
 from tests.experiments.test_objectives_page import two_treatments
@@ -29,6 +30,8 @@ PAGES = (
     "/experiments/split/",
     "/experiments/broken/",
     "/experiments/honeymoon/charts/treatment/sales/",
+    "/holdouts/",
+    "/holdouts/winter/",
     "/metrics/",
     "/sources/",
     "/tokens/",
@@ -57,6 +60,7 @@ def site(live_server: LiveServer) -> str:
     stored(replace(split, look=31))
     new_look("split", cards.AS_OF + timedelta(days=7), number=31).fail("facts.parquet: 3 values are not numbers")
     new_look(applied(renamed(cards.placebo(), "broken", "Broken")), cards.AS_OF).fail("no disk left")
+    stored(holdout_card())
     return str(live_server.url)
 
 

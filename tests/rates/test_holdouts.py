@@ -37,10 +37,6 @@ COHORTS = {0: 0.7, 8: 0.15, 26: 0.15}
 #: 1.96 at each of 51 looks is wrong more often than this.
 NAIVE = 0.15
 
-#: The rule is exact up to what 1,024 paths know of a boundary (a few percent of alpha), so that a full run cannot show
-#: "at most .05" where the rate is .05: it has to show this, and .025 below.
-EXACT = 0.06
-
 LINES = Metric(key="lines", kind="mean", column="lines", better="higher", role="primary", term="long")
 PLAN = Plan(
     key="year", name="Year", unit="household", kind="holdout", clock="calendar", fraction=FRACTION,
@@ -105,14 +101,17 @@ def read(triangle: Triangle, steps: list[Step]) -> tuple[bool, bool, tuple[float
 
 @pytest.mark.parametrize("count", [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)])
 def test_a_year_of_weekly_looks_without_effect_claims_at_most_alpha_and_not_much_less(count: int) -> None:
-    """Also of the newest four weeks, whose looks share no weeks with those a month before."""
-    for name, steps in (("cumulative", cumulative_steps), ("now", now_steps)):
+    """What 1,024 paths know of 51 looks errs on the safe side, the more the less the looks have in common.
+
+    .0385 of 4,000 worlds of all weeks so far, which decide; .019 of the newest four weeks, which claim nothing.
+    """
+    for name, steps, least in (("cumulative", cumulative_steps, ALPHA / 2), ("now", now_steps, 0.0)):
         looks = steps(PLAN, PLAN.planned_end_date)
         told = [read(triangle, looks) for triangle in worlds(count, seed=17)]
         wrong, naive = (sum(one[place] for one in told) for place in (0, 1))
         print(f"{name}: {wrong / count:.4f} of {count} worlds claimed, {naive / count:.3f} with 1.96 at every look")
-        check_at_most(wrong, count, EXACT)
-        check_at_least(wrong, count, ALPHA / 2)
+        check_at_most(wrong, count, ALPHA)
+        check_at_least(wrong, count, least)
         check_at_least(naive, count, NAIVE)
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from experiments import definitions
 from experiments.management.base import HoldfastCommand
 from experiments.management.output import plain_problems, written
+from experiments.models import Person
 from experiments.processes import (
     Children,
     ProcessProblem,
@@ -26,6 +27,7 @@ from experiments.processes import (
 from experiments.queue import QueueProblem
 from experiments.services.apply import CannotApply, apply
 from experiments.services.cells import wake
+from experiments.services.holdouts import beside
 from experiments.services.people import CannotChangePerson, demo_cast
 from experiments.services.refresh import CannotRefresh, PlannedLook, plan_look
 from experiments.services.results import LookStatus, status_of, stored_scorecard
@@ -59,10 +61,12 @@ class Command(HoldfastCommand):
                     check_port_is_free(HOST, port)
                 children.start("worker", worker_command(), log=self._log("worker"))
                 keys = self._apply(self._build())
-                self._refresh(children, [plan_look(key, None, timezone.now()) for key in keys])
+                members = self._look_and_decide(children, keys)
                 for key in keys:
-                    self.stdout.write("=" * DEFAULT_WIDTH)
-                    self.stdout.write(written(stored_scorecard(key), "table", self.stdout))
+                    if key not in members:
+                        self.stdout.write("=" * DEFAULT_WIDTH)
+                        card = stored_scorecard(key)
+                        self.stdout.write(written(card, "table", self.stdout, beside(card)))
                 self.stdout.flush()
                 if not no_serve:
                     self._serve(children, port)
@@ -79,15 +83,36 @@ class Command(HoldfastCommand):
         self._say("Building the data of the examples")
         try:
             from experiments.examples.build import build
+            from experiments.examples.winter import build as build_winter
         except ModuleNotFoundError as error:
             raise CommandError(f"{error.name} is not installed; the examples need it: run `make install`") from error
-        return build(Path(settings.HOLDFAST_HOME) / "examples", lambda text: self._say(f"  {text}"))
+        folder = Path(settings.HOLDFAST_HOME) / "examples"
+
+        def say(text: str) -> None:
+            self._say(f"  {text}")
+
+        return [*build(folder, say), *build_winter(folder, say)]
 
     def _apply(self, files: Sequence[Path]) -> list[str]:
         """Apply the definitions and return their keys."""
         for one in apply([definitions.load(file) for file in files], timezone.now(), amend=AMENDED):
             self._say(f"Applied {one.key}: {one.action}")
         return [definitions.load(file).plan.key for file in files]
+
+    def _look_and_decide(self, children: Children, keys: Sequence[str]) -> set[str]:
+        """Take the looks of all; of a holdout's members those of the days on which they were decided come first."""
+        from experiments.examples import winter
+
+        members = winter.members_of(keys)
+        days = {member.key: winter.decision_day(member) for member in members}
+        self._refresh(children, [plan_look(key, days.get(key), timezone.now()) for key in keys])
+        if members:
+            demo_cast(secrets.token_urlsafe(16), timezone.now())
+            for text in winter.decide(members, Person.objects.get(email=winter.OWNER)):
+                self._say(f"Decided on {text}")
+            going_on = [member.key for member in members if member.kept]
+            self._refresh(children, [plan_look(key, None, timezone.now()) for key in going_on])
+        return set(days)
 
     def _refresh(self, children: Children, looks: Sequence[PlannedLook]) -> None:
         """Wait until the worker has finished all looks, with a bar for each in a terminal."""
