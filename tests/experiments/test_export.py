@@ -99,9 +99,9 @@ def metrics(draw: st.DrawFn, windows: list[str], horizon: int) -> dict[str, Any]
 def decisions(keys: list[str], windows: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     criterion = {
         "metric": st.sampled_from(keys), "window": st.sampled_from([*windows, "latest"]),
-        "below": st.floats(-1, 1).map(lambda below: below + 0.0),  # to rules -0.0 and 0.0 are one
+        "below": st.floats(-1, 1),
     }  # fmt: skip
-    rollback = st.lists(st.fixed_dictionaries(criterion), max_size=2, unique_by=lambda one: tuple(one.values()))
+    rollback = st.lists(st.fixed_dictionaries(criterion), max_size=2, unique_by=lambda one: tuple(sorted(one.items())))
     weekly = st.fixed_dictionaries({"spending": st.sampled_from([None, "pocock", "obrien_fleming"])})
     any_time = st.fixed_dictionaries({"looks": st.just("any_time"), "planned_units": st.integers(1, 10**10)})
     shared = {"alpha": st.floats(0.001, 0.49), "power": st.floats(0.01, 0.99), "min_weeks": st.integers(0, 520)}
