@@ -57,6 +57,15 @@ def names(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()] or default
 
 
+def folders(name: str) -> list[Path]:
+    """Full paths with commas between; the root is too much to name."""
+    found = [Path(part) for part in names(name, [])]
+    for folder in found:
+        if not folder.is_absolute() or len(folder.parts) < 2:
+            raise ImproperlyConfigured(f"{name} names {str(folder)!r}; folders are full paths below /, with commas.")
+    return found
+
+
 def one_of(name: str, allowed: tuple[str, ...], default: str) -> str:
     value = text(name, default)
     if value not in allowed:

@@ -253,6 +253,14 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 
+# --- data that are registered on pages ------------------------------------------------------------------------------
+# Files on this server may be registered from within these folders, and from nowhere else.
+HOLDFAST_DATA_FOLDERS = environment.folders("HOLDFAST_DATA_FOLDERS")
+HOLDFAST_UPLOAD_BYTES = environment.whole_number("HOLDFAST_UPLOAD_MEGABYTES", 1024) * 2**20  # of one file
+HOLDFAST_UPLOADS = HOLDFAST_HOME / "uploads"
+FILE_UPLOAD_HANDLERS = ["experiments.views.receiving.ToDisk"]
+DATA_UPLOAD_MAX_NUMBER_FILES = 2
+
 # --- Celery ----------------------------------------------------------------------------------------------------------
 # Looks are leases in the database: a worker that has not finished a cell after this time is taken for dead.
 HOLDFAST_LEASE_SECONDS = environment.whole_number("HOLDFAST_LEASE_SECONDS", 30)
@@ -289,7 +297,13 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "task": "experiments.tasks.make_event_partitions",
         "schedule": 86400.0,
     },
+    "resume checks of sources": {
+        "task": "experiments.tasks.resume_checks",
+        "schedule": float(HOLDFAST_SCHEDULE_SECONDS),
+        "options": {"expires": HOLDFAST_SCHEDULE_SECONDS},
+    },
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
+    "sweep uploads that nobody kept": {"task": "experiments.tasks.sweep_uploads", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULER = "experiments.celery:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 30  # seconds; it leaves a mark that often

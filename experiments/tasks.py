@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from experiments.services import cells, event_store, people, schedule
+from experiments.services import cells, event_store, people, schedule, source_checks, sources
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
@@ -24,3 +24,18 @@ def forget_old_sessions() -> None:
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def make_event_partitions() -> None:
     event_store.make_partitions_ahead(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def sweep_uploads() -> None:
+    sources.sweep(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def check_source(*, check_id: int) -> None:
+    source_checks.run(check_id, timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def resume_checks() -> None:
+    source_checks.resume()

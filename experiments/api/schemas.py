@@ -203,6 +203,8 @@ class UseOut(Schema):
 
 
 class MetricVersionOut(Schema):
+    """One way in which a metric is measured. ``current``: definitions take it with `use:`; see ``published_at``."""
+
     version: int
     kind: str
     better: str
@@ -214,6 +216,9 @@ class MetricVersionOut(Schema):
     event_column: str
     gap_weeks: int
     uses: list[UseOut]
+    description: str
+    published_at: datetime | None
+    current: bool
 
 
 class MetricOut(Schema):

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from analysis.plan import DecisionRule, Metric, Plan
-from experiments.definitions.schema import RESERVED, ColumnsFile
-from experiments.sources.base import SourceSpec
+from experiments.definitions.schema import DEFAULT_SCHEMA, RESERVED, ColumnsFile
+from experiments.sources.base import OWN, SourceSpec
 
 #: Longer lines are wrapped.
 _WIDTH = 120
@@ -71,7 +71,7 @@ def definition_mapping(plan: Plan, source: SourceSpec) -> dict[str, Any]:
         "pre_weeks": plan.pre_weeks,
         "clock": plan.clock,
         "timezone": plan.timezone,
-        "source": _source(source, plan.lag_days),
+        "source": source_mapping(source, plan.lag_days),
         "windows": {window.name: [window.start_week, window.end_week] for window in plan.windows},
         "metrics": [_metric(metric) for metric in plan.metrics],
         "segments": list(plan.segments) or None,
@@ -108,12 +108,15 @@ def _variants(plan: Plan) -> list[dict[str, Any]] | None:
     return found
 
 
-def _source(source: SourceSpec, lag_days: int) -> dict[str, Any]:
+def source_mapping(source: SourceSpec, lag_days: int = 0) -> dict[str, Any]:
+    """Return what a definition says of where data are; of events that were sent to Holdfast nothing else is said."""
     defaults = ColumnsFile().model_dump()
     columns = {key: value for key, value in asdict(source.columns).items() if value != defaults[key]}
-    kind = source.kind if source.name is None or source.kind != "files" else None
+    own = source.dsn == OWN
     return _given({
-        "name": source.name, "kind": kind, "exposures": source.exposures or None, "facts": source.facts or None,
+        "name": source.name, "kind": source.kind if source.name is None else None, "dsn": source.dsn or None,
+        "schema": source.schema if source.schema not in ("", DEFAULT_SCHEMA) else None,
+        "exposures": None if own else source.exposures or None, "facts": None if own else source.facts or None,
         "columns": columns or None, "lag_days": lag_days or None,
     })  # fmt: skip
 

@@ -1,27 +1,27 @@
 """From the text of a definition file to a plan and its source."""
 
-import difflib
-import re
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from analysis.plan import DecisionRule, Event, Metric, Plan, RollbackCriterion, Variant, Window
 from experiments import payloads
-from experiments.definitions import rules
+from experiments.definitions import rules, shared
 from experiments.definitions.errors import DefinitionProblem, Violation
+from experiments.definitions.explain import explained
 from experiments.definitions.schema import (
+    DEFAULT_SCHEMA,
+    LONGEST_WEEKS,
     RESERVED,
     ExperimentFile,
     HoldoutFile,
     MetricFile,
     SourceFile,
 )
+from experiments.definitions.shared import Catalog
 from experiments.definitions.yaml_text import read_mapping
 from experiments.sources.base import OWN, OWN_TABLES, Columns, SourceSpec
 
@@ -41,23 +41,31 @@ class Definition:
     text: str
 
 
-def load(path: Path) -> Definition:
-    """Read and validate a definition file. Raises DefinitionProblem, also where the file cannot be read."""
+def load(path: Path, catalog: Catalog | None = None) -> Definition:
+    """Read and validate a definition file. Raises DefinitionProblem, also where the file cannot be read.
+
+    Metrics that are named by `use:` are looked up in ``catalog``; without one they are refused.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
         raise DefinitionProblem(str(path), [Violation("", reason)]) from error
-    return parse(content, str(path), path.resolve().parent)
+    return parse(content, str(path), path.resolve().parent, catalog)
 
 
-def parse(content: bytes, file: str, folder: Path) -> Definition:
+def parse(content: bytes, file: str, folder: Path, catalog: Catalog | None = None) -> Definition:
     """Validate the text of a definition file; paths in it are relative to ``folder``. Raises DefinitionProblem."""
-    return parse_mapping(read_mapping(content, file), file, folder, content.decode())
+    return parse_mapping(read_mapping(content, file), file, folder, content.decode(), catalog)
 
 
-def parse_mapping(raw: Mapping[str, Any], file: str, folder: Path, text: str = "") -> Definition:
+def parse_mapping(
+    raw: Mapping[str, Any], file: str, folder: Path, text: str = "", catalog: Catalog | None = None
+) -> Definition:
     """Validate what a definition file holds; ``file`` stands before every violation. Raises DefinitionProblem."""
+    raw, unknown = shared.put_in(raw, catalog)
+    if unknown:
+        raise DefinitionProblem(file, unknown)
     model: type[ExperimentFile | HoldoutFile]
     model = ExperimentFile if "experiment" in raw or "holdout" not in raw else HoldoutFile
     if "experiment" not in raw and "holdout" not in raw:
@@ -65,13 +73,28 @@ def parse_mapping(raw: Mapping[str, Any], file: str, folder: Path, text: str = "
     try:
         checked = model.model_validate(raw)
     except ValidationError as error:
-        raise DefinitionProblem(file, [_explained(detail, model) for detail in error.errors()]) from error
+        raise DefinitionProblem(file, [explained(detail, model) for detail in error.errors()]) from error
     horizon = _horizon(checked)
     broken = list(rules.violations(checked, horizon))
     if broken:
         raise DefinitionProblem(file, broken)
     source = _source(checked.source, folder)
     return Definition(file, _plan(checked, horizon), source, text)
+
+
+def metric_of(values: Mapping[str, Any]) -> Metric:
+    """Return what a metric measures, from the keys that a definition would have, by the same rules.
+
+    Its role is left at diagnostic. Raises DefinitionProblem, its fields without the place in a file.
+    """
+    try:
+        checked = MetricFile.model_validate({**values, "role": "diagnostic"})
+    except ValidationError as error:
+        raise DefinitionProblem("metric", [explained(detail, MetricFile) for detail in error.errors()]) from error
+    broken = list(rules.metric_violations("", checked, set(), LONGEST_WEEKS))
+    if broken:
+        raise DefinitionProblem("metric", [Violation(one.field.removeprefix("."), one.message) for one in broken])
+    return _metric(checked)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -98,7 +121,7 @@ def _source(file: SourceFile, folder: Path) -> SourceSpec:
     columns = Columns(**file.columns.model_dump())
     exposures, facts, schema = file.exposures or "", file.facts or "", ""
     if file.kind == "postgres" and file.name is None:
-        schema = file.schema_name or "public"
+        schema = file.schema_name or DEFAULT_SCHEMA
         if file.dsn == OWN:
             exposures, facts = OWN_TABLES
     return SourceSpec(file.kind, exposures, facts, folder, columns, file.name, file.dsn or "", schema)
@@ -159,54 +182,3 @@ def _plan(file: ExperimentFile | HoldoutFile, horizon: int) -> Plan:
         members=tuple(holdout.members) if holdout else (),
         extra={**extra, **({"payload": payloads} if payloads else {})},
     )  # fmt: skip
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
-
-
-def _explained(detail: Mapping[str, Any], model: type[BaseModel]) -> Violation:
-    """Turn one error of pydantic into a violation that says what was found and what is allowed."""
-    location = tuple(part for part in detail["loc"] if not str(part).startswith(("constrained-", "function-")))
-    kind, found = detail["type"], detail["input"]
-    name = str(location[-1]) if location else ""
-    if kind == "extra_forbidden":
-        return Violation(_field(location), f"unknown key `{name}`" + _suggestion(name, _known(model, location)))
-    if kind == "missing":
-        return Violation(_field(location), "is missing")
-    if name == "kind" and "percentile" in str(found):
-        return Violation(_field(location), "percentiles are not supported yet; use mean, active, ratio or event")
-    message = re.sub(r"^(Value error, |Input )", "", detail["msg"])
-    if name == "dsn":
-        return Violation(_field(location), message)  # what was found may be a password
-    return Violation(_field(location), f"{message} (found {_shown(found)})")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known keys are {', '.join(known)}"
-
-
-def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed where ``location`` points, by following the model's annotations."""
-    for part in location[:-1]:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(_models(model.model_fields[part].annotation), model)
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models(annotation: Any) -> typing.Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-        return
-    for inner in typing.get_args(annotation):
-        yield from _models(inner)

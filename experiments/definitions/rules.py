@@ -46,7 +46,7 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
     yield from _repeated("metrics", [metric.key for metric in file.metrics])
     yield from _repeated("segments", file.segments)
     for number, metric in enumerate(file.metrics):
-        yield from _metric(f"metrics[{number}]", metric, set(file.windows), horizon)
+        yield from metric_violations(f"metrics[{number}]", metric, set(file.windows), horizon)
     yield from _looks(file.decision)
     yield from _rollback(file)
     yield from _entry(file, file.enrollment_weeks or horizon)
@@ -120,6 +120,8 @@ def _holdout(file: HoldoutFile) -> Iterator[Violation]:
 
 def _source(source: SourceFile) -> Iterator[Violation]:
     if source.name is not None:
+        for key in sorted({"kind", "columns"} & source.model_fields_set):
+            yield Violation(f"source.{key}", f"comes with the registered source `{source.name}`; leave it out")
         for key in _given(source, "dsn", "schema"):
             yield Violation(f"source.{key}", f"is not used; the source registered as `{source.name}` says it")
         return
@@ -178,7 +180,8 @@ def _windows(file: PlanFile, horizon: int) -> Iterator[Violation]:
         )
 
 
-def _metric(field: str, metric: MetricFile, windows: set[str], horizon: int) -> Iterator[Violation]:
+def metric_violations(field: str, metric: MetricFile, windows: set[str], horizon: int) -> Iterator[Violation]:
+    """Yield the broken rules of one metric; ``field`` is its place in the file, ``horizon`` in weeks."""
     needed, optional = _NEEDS[metric.kind], _OPTIONAL[metric.kind]
     for key in _KIND_KEYS:
         given = bool(getattr(metric, key))

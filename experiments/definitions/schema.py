@@ -10,6 +10,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 LONGEST_WEEKS = 520
+
+#: Where tables of a database are if nobody says it.
+DEFAULT_SCHEMA = "public"
 MOST_UNITS = 10_000_000_000
 
 
@@ -98,21 +101,33 @@ class EventFile(Strict):
     gap_weeks: Annotated[int, Field(ge=1, le=LONGEST_WEEKS)] | None = None
 
 
-class MetricFile(Strict):
+class MetricPart(Strict):
+    """The part that a metric plays in a decision, whoever says what it measures."""
+
+    role: Literal["primary", "secondary", "guardrail", "diagnostic"]
+    term: Literal["short", "long"] | None = None
+    margin: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    weight: Annotated[Number, Field(ge=0)] | None = None
+    window: Name | None = None
+    adjust: list[Name] = Field(default_factory=list)
+
+
+class MetricFile(MetricPart):
     key: Key
     kind: Literal["mean", "active", "ratio", "event"]
     better: Literal["higher", "lower"]
-    role: Literal["primary", "secondary", "guardrail", "diagnostic"]
-    term: Literal["short", "long"] | None = None
     column: Name | None = None
     numerator: Name | None = None
     denominator: Name | None = None
     event: EventFile | None = None
-    margin: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    weight: Annotated[Number, Field(ge=0)] | None = None
     cap: Positive | None = None
-    window: Name | None = None
-    adjust: list[Name] = Field(default_factory=list)
+
+
+class UseFile(MetricPart):
+    """A metric of the catalog in a definition. Without ``version`` it is the one that was published last."""
+
+    use: Key
+    version: Annotated[int, Field(ge=1)] | None = None
 
 
 class RollbackFile(Strict):

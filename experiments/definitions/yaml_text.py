@@ -1,4 +1,4 @@
-"""YAML without surprises: no aliases, no duplicate keys, no deep nesting, no huge files; errors name the line."""
+"""YAML without surprises: no aliases, tags, duplicate keys, deep nesting or huge files; errors name the line."""
 
 import re
 from typing import Any
@@ -24,6 +24,9 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=self._mark())
+        if getattr(self.peek_event(), "tag", None) is not None:  # type: ignore[no-untyped-call]
+            # A value is what it looks like: what a tag makes of one that it does not fit, its reader does not check.
+            raise yaml.MarkedYAMLError(problem="tags (!!name) are not allowed", problem_mark=self._mark())
         self.depth += 1
         if self.depth > MAX_DEPTH:
             problem = f"nested deeper than {MAX_DEPTH} levels"

@@ -32,7 +32,7 @@ from experiments.models.plan import Amendment, Plan
 from experiments.models.replay import NaiveLaunchRow, OutcomeRow, ReplayStepRow, read_replay, write_replay
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.scorecard import read_scorecard, write_scorecard
-from experiments.models.source import Source
+from experiments.models.source import Source, SourceCheck, SourceDraft, SourceFinding
 from experiments.models.survival import (
     AdjustedHazardRow,
     HazardPeriodRow,
@@ -50,6 +50,7 @@ __all__ = [
     "HazardPeriodRow", "HeterogeneityRow", "HoldoutMember", "HoldoutRow", "Layer", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "SdkKey", "Source",
-    "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow", "TallyExclusion", "TallyRow", "Traffic",
-    "TrajectoryRow", "Variant", "read_replay", "read_scorecard", "write_replay", "write_scorecard",
+    "SourceCheck", "SourceDraft", "SourceFinding", "SurvivalComparisonRow", "SurvivalDifferenceRow", "SurvivalRow",
+    "TallyExclusion", "TallyRow", "Traffic", "TrajectoryRow", "Variant", "read_replay", "read_scorecard",
+    "write_replay", "write_scorecard",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from experiments.models.constraints import one_of
 #: What Holdfast does without being told: an experiment starts because its day has come.
 HOLDFAST = "holdfast"
 
-EXPERIMENT, PERSON, SDK_KEY = "experiment", "person", "sdk key"
+EXPERIMENT, PERSON, SDK_KEY, SOURCE, METRIC = "experiment", "person", "sdk key", "source", "metric"
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
@@ -65,7 +65,8 @@ class AuditEntry(models.Model):
                 name="audit_names_who_did_what",
             ),
             models.CheckConstraint(
-                condition=one_of("object_kind", (EXPERIMENT, PERSON, SDK_KEY)), name="audit_object_kind_is_known"
+                condition=one_of("object_kind", (EXPERIMENT, PERSON, SDK_KEY, SOURCE, METRIC)),
+                name="audit_object_kind_is_known",
             ),
         ]
         indexes = [models.Index(fields=["object_kind", "object_key", "-at"], name="audit_of_an_object")]

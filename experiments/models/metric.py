@@ -22,9 +22,17 @@ class MetricQuerySet(models.QuerySet["Metric"]):
         newest = versions.aggregate(newest=models.Max("version"))["newest"] or 0
         return self.create(key=metric.key, version=newest + 1, **measured)
 
+    def published(self) -> "MetricQuerySet":
+        """The versions that are in the catalog, the one that ``use:`` takes first."""
+        return self.filter(published_at__isnull=False).order_by("key", "-published_at", "-version")
+
 
 class Metric(models.Model):
-    """One version of a metric: what is measured, never how it is judged. Another definition is another version."""
+    """One version of a metric: what is measured, never how it is judged. Another definition is another version.
+
+    A definition's own metrics become versions too. In the catalog are those that somebody has published; ``use:``
+    takes the version published last.
+    """
 
     key = models.CharField(max_length=63)
     version = models.PositiveIntegerField()
@@ -37,6 +45,8 @@ class Metric(models.Model):
     event_type = models.TextField(blank=True)
     event_column = models.TextField(blank=True)
     gap_weeks = models.PositiveIntegerField(default=0)
+    description = models.TextField(blank=True)
+    published_at = models.DateTimeField(null=True)
 
     objects = MetricQuerySet.as_manager()
 
@@ -58,6 +68,15 @@ class Metric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} (version {self.version})"
+
+    @property
+    def measures(self) -> plans.Metric:
+        """What is measured, as a plan has it; how it is judged is left at diagnostic."""
+        event = plans.Event(self.event_type, self.event_column, self.gap_weeks) if self.event_type else None  # type: ignore[arg-type]
+        return plans.Metric(
+            key=self.key, kind=self.kind, better=self.better, role="diagnostic", column=self.column,  # type: ignore[arg-type]
+            numerator=self.numerator, denominator=self.denominator, cap=self.cap, event=event,
+        )  # fmt: skip
 
     @staticmethod
     def measured(metric: plans.Metric) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Who may do what. Every page, fragment, download and verb asks here; nowhere else is it decided.
 
     viewer  reads
-    editor  also applies and edits drafts, gives them to review, and asks for looks
+    editor  also applies and edits drafts, sources and metrics, gives drafts to review, and asks for looks
     owner   also starts, decides on and archives the experiments that are theirs
     admin   everything, and people
 
@@ -37,7 +37,7 @@ WITH_ONES_OWN: frozenset[Action] = frozenset({"decide"})
 
 IN_WORDS: Mapping[Action, str] = {
     "read": "read anything here",
-    "edit": "change drafts",
+    "edit": "change drafts, sources and metrics",
     "refresh": "ask for looks",
     "decide": "start, decide on or archive experiments",
     "administer": "manage people",

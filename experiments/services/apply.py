@@ -323,6 +323,7 @@ def _flat(plan: PlanBody, source: Source | None = None) -> dict[str, Any]:
             values["source.name"] = source.key
         else:
             spec = asdict(source.spec)
+            del spec["confined"]  # a definition does not say it
             _flatten({**spec, "folder": str(spec["folder"])}, "source", values)
     return {field: value for field, value in values.items() if value not in (None, "", [], {})}
 

@@ -1,8 +1,8 @@
 """The catalog: what is measured and by whom, and where the data are. In as many queries whatever there is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import groupby
 
 from django.db.models import Prefetch, Q
@@ -39,6 +39,9 @@ class MetricVersion:
     event_column: str
     gap_weeks: int
     uses: tuple[Use, ...]
+    description: str = ""
+    published_at: datetime | None = None
+    current: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class CatalogMetric:
 
     key: str
     versions: tuple[MetricVersion, ...]
+
+    @property
+    def current(self) -> MetricVersion | None:
+        """The version that `use:` takes, None where the metric is not in the catalog."""
+        return next((version for version in self.versions if version.current), None)
 
 
 @dataclass(frozen=True)
@@ -77,23 +85,40 @@ class CatalogSource:
     facts: str
     columns: tuple[tuple[str, str], ...]
     readings: tuple[Reading, ...]
+    uploaded: bool = False
 
 
 def metrics() -> tuple[CatalogMetric, ...]:
     """Return all metrics by key, with their versions and who uses each."""
+    return _metrics(Q())
+
+
+def metric(key: str) -> CatalogMetric | None:
+    """Return one metric with its versions and who uses each, None if nobody has measured it."""
+    return next(iter(_metrics(Q(key=key))), None)
+
+
+def _metrics(wanted: Q) -> tuple[CatalogMetric, ...]:
     uses = MetricUse.objects.select_related("experiment").order_by("experiment__key")
-    rows = Metric.objects.prefetch_related(Prefetch("uses", uses)).order_by("key", "-version")
+    rows = Metric.objects.filter(wanted).prefetch_related(Prefetch("uses", uses)).order_by("key", "-version")
     return tuple(
-        CatalogMetric(key, tuple(_version(row) for row in versions))
-        for key, versions in groupby(rows, key=lambda row: row.key)
+        CatalogMetric(key, _versions(list(versions))) for key, versions in groupby(rows, key=lambda row: row.key)
     )
 
 
-def _version(row: Metric) -> MetricVersion:
+def _versions(rows: Sequence[Metric]) -> tuple[MetricVersion, ...]:
+    """The versions of one metric, the newest first; the one published last is current."""
+    published = [(row.published_at, row.version) for row in rows if row.published_at is not None]
+    current = max(published)[1] if published else None
+    return tuple(_version(row, row.version == current) for row in rows)
+
+
+def _version(row: Metric, current: bool) -> MetricVersion:
     return MetricVersion(
         version=row.version, kind=row.kind, better=row.better, column=row.column, numerator=row.numerator,
         denominator=row.denominator, cap=row.cap, event_type=row.event_type, event_column=row.event_column,
         gap_weeks=row.gap_weeks, uses=tuple(_use(use) for use in row.uses.all()),
+        description=row.description, published_at=row.published_at, current=current,
     )  # fmt: skip
 
 
@@ -106,8 +131,16 @@ def _use(use: MetricUse) -> Use:
 
 def sources() -> tuple[CatalogSource, ...]:
     """Return the registered sources by key, then those of single experiments, with what was last read of each."""
+    return _read_by(Q(key__isnull=False) | Q(experiments__isnull=False))
+
+
+def source(source: Source) -> CatalogSource:
+    """Return one source with who reads it."""
+    return _read_by(Q(pk=source.pk))[0]
+
+
+def _read_by(used: Q) -> tuple[CatalogSource, ...]:
     experiments = Experiment.objects.order_by("key")
-    used = Q(key__isnull=False) | Q(experiments__isnull=False)
     rows = list(Source.objects.filter(used).distinct().prefetch_related(Prefetch("experiments", experiments)))
     plans = [experiment.plan_id for row in rows for experiment in row.experiments.all()]
     looks = Look.objects.filter(plan__in=plans).distinct("plan_id")
@@ -128,8 +161,11 @@ def _source(row: Source, readings: Iterable[Reading]) -> CatalogSource:
         ("unit", row.unit_column), ("variant", row.variant_column), ("exposed at", row.exposed_at_column),
         ("at", row.at_column), ("left at", row.left_at_column or ""),
     ]  # fmt: skip
+    # Where uploads lie is nobody's business: they go by the names they were sent with.
+    tables = {name: table.label for name, table in row.tables.items()} if row.uploaded else {}
     return CatalogSource(
-        row.key or "", row.kind, row.place, row.exposures, row.facts, tuple(columns), tuple(readings)
+        row.key or "", row.kind, "" if row.uploaded else row.place, tables.get("exposures", row.exposures),
+        tables.get("facts", row.facts), tuple(columns), tuple(readings), row.uploaded,
     )  # fmt: skip
 
 

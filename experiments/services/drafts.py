@@ -21,15 +21,18 @@ from experiments.definitions import (
     definition_text,
     parse,
     parse_mapping,
+    source_mapping,
 )
 from experiments.definitions.errors import Violation
 from experiments.definitions.partial import FORM, completed, violations
+from experiments.definitions.shared import put_in
 from experiments.definitions.yaml_text import read_mapping
 from experiments.models import Draft, Experiment, Person, Source
 from experiments.models.states import ARCHIVED
 from experiments.services import access
 from experiments.services.apply import Applied, Change, apply, changes_of, hold_lock
 from experiments.services.export import spec_of
+from experiments.services.metrics import StoredCatalog
 from experiments.services.results import find_experiment
 
 #: What a new definition begins with: a month of enrollment, followed for half a year.
@@ -88,9 +91,13 @@ def begin_from(key: str, person: Person, now: datetime, *, copied: bool) -> Draf
 def begin_pasted(text: str, person: Person, now: datetime) -> Draft:
     """Begin with the text of a definition file, right or wrong. Of its source a registered name is taken over alone.
 
-    Raises DefinitionProblem for what is no YAML, CannotDraft for a holdout.
+    Metrics of the catalog (`use:`) are written out: the form shows what they measure. Raises DefinitionProblem for what
+    is no YAML and for a metric that is not in the catalog, CannotDraft for a holdout.
     """
-    raw = read_mapping(text.encode(), "the text")
+    read, unknown = put_in(read_mapping(text.encode(), "the text"), StoredCatalog())
+    if unknown:
+        raise DefinitionProblem("the text", unknown)
+    raw = dict(read)
     if "experiment" not in raw and "holdout" in raw:
         raise CannotDraft("this is the definition of a holdout; holdouts are defined in files")
     given = raw.pop("source", None)
@@ -156,8 +163,7 @@ def complete(draft: Draft) -> dict[str, Any]:
     """The draft as a definition file says it, its source included."""
     if draft.source is None:
         return dict(draft.body)
-    spec = spec_of(draft.source)
-    given = {"name": spec.name} if spec.name else {"kind": spec.kind, "exposures": spec.exposures, "facts": spec.facts}
+    given = source_mapping(spec_of(draft.source))
     return {**draft.body, "source": {**given, **(draft.body.get("source") or {})}}
 
 

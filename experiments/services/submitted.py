@@ -12,14 +12,18 @@ from experiments.definitions import Definition, DefinitionProblem
 from experiments.definitions.errors import Violation
 from experiments.models import Person
 from experiments.services.apply import Applied, apply
+from experiments.services.metrics import StoredCatalog
 
 #: What messages call the text, in place of a file's name.
 FILE = "definition"
 
 
 def parse(content: bytes) -> Definition:
-    """Validate a definition in YAML. Raises DefinitionProblem, also where it says where data are."""
-    definition = definitions.parse(content, FILE, Path())
+    """Validate a definition in YAML; `use:` takes metrics of the catalog.
+
+    Raises DefinitionProblem, also where it says where data are.
+    """
+    definition = definitions.parse(content, FILE, Path(), StoredCatalog())
     spec = definition.source
     given = [name for name in ("exposures", "facts") if getattr(spec, name)]
     broken = [Violation(f"source.{name}", "paths are for the command line; name a registered source") for name in given]

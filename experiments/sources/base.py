@@ -33,7 +33,8 @@ class SourceSpec:
     """Where an experiment's exposures and facts are.
 
     ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``; for kind
-    ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to.
+    ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to. Files of a
+    ``confined`` source have to lie in ``folder``, wherever links lead.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class SourceSpec:
     name: str | None = None
     dsn: str = ""
     schema: str = ""
+    confined: bool = False
 
 
 class SourceProblem(Exception):

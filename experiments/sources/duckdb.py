@@ -12,27 +12,20 @@ from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
-import duckdb
-
 from analysis import windows
 from analysis.moments import Array
 from analysis.plan import Plan
 from analysis.triangle import FactCount, FactWeek
 from experiments.sources import matrix
 from experiments.sources.base import SourceProblem, SourceSpec
-from experiments.sources.duckdb_files import find_files, open_table
+from experiments.sources.duckdb_files import open_table, spec_files
+from experiments.sources.duckdb_locked import locked_connection
 from experiments.sources.duckdb_pass import batches
-from experiments.sources.duckdb_tables import DUCKDB, allowed_paths
+from experiments.sources.duckdb_tables import DUCKDB
 from experiments.sources.exposures import covariates, resolve
 from experiments.sources.table_source import TableSource
 from experiments.sources.tables import Connection, Table, time_sql
 from experiments.sources.units import Exposures, ExposureTimes
-
-#: Memory DuckDB may take for itself; what does not fit is spilled to its temporary folder.
-DUCKDB_MEMORY = "320MB"
-
-#: Rows that DuckDB may have ready before they are asked for.
-STREAM_BUFFER = "32MB"
 
 
 class DuckDBSource(TableSource):
@@ -48,7 +41,7 @@ class DuckDBSource(TableSource):
         self.place = str(spec.folder)
         self._files = self._find_files()
         self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
-        self._connection = self._locked_connection()
+        self._connection = locked_connection((file for files in self._files.values() for file in files), self._spill)
         try:
             self._exposures = self._open_exposures()
             self._facts = open_table(self._connection, "facts", self._files["facts"])
@@ -61,29 +54,7 @@ class DuckDBSource(TableSource):
 
     def _find_files(self) -> dict[str, list[Path]]:
         spec = self._spec
-        return {field: find_files(spec.folder, getattr(spec, field), field) for field in self.fields}
-
-    def _locked_connection(self) -> duckdb.DuckDBPyConnection:
-        """Open DuckDB so that it reads the named files alone, installs nothing, and cannot be reconfigured."""
-        paths = allowed_paths([file for files in self._files.values() for file in files])
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": DUCKDB_MEMORY,
-                "temp_directory": self._spill,
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "preserve_insertion_order": "false",
-            },
-        )
-        connection.execute("SET TimeZone = 'UTC'")
-        # Lets DuckDB work ahead while a batch is being scattered.
-        connection.execute(f"SET streaming_buffer_size = '{STREAM_BUFFER}'")
-        # Not the files' folders: DuckDB takes a folder's name for a pattern, and need not see the other files in it.
-        connection.execute(f"SET allowed_paths = {paths}")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return connection
+        return {field: spec_files(spec, field) for field in self.fields}
 
     def close(self) -> None:
         self._connection.close()

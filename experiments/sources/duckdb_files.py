@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from experiments.sources.base import SourceProblem
+from experiments.sources.base import SourceProblem, SourceSpec
 from experiments.sources.duckdb_csv import csv_query
 from experiments.sources.duckdb_tables import DUCKDB, file_names
 from experiments.sources.tables import Table, first_line
@@ -45,6 +45,31 @@ def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
         if file.stat().st_size == 0:
             raise SourceProblem(f"{file}: the file is empty (0 bytes)")
     return [file.resolve() for file in found]
+
+
+def spec_files(spec: SourceSpec, field: str) -> list[Path]:
+    """Return the files of a source's ``exposures`` or ``facts``, see ``find_files``.
+
+    Raises SourceProblem where a confined source names a file that lies elsewhere, by a link or by dots.
+    """
+    pattern = getattr(spec, field)
+    if not spec.confined:
+        return find_files(spec.folder, pattern, field)
+    check_pattern(pattern, field)
+    inside = spec.folder.resolve()
+    found = find_files(spec.folder, pattern, field)
+    for file in found:
+        if not file.is_relative_to(inside):
+            raise SourceProblem(f"source.{field}: {pattern} leads out of {spec.folder}; its files must lie in there")
+    return found
+
+
+def check_pattern(pattern: str, field: str) -> None:
+    """Refuse a path or glob that is not simply relative. Raises SourceProblem."""
+    if not pattern.isprintable() or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise SourceProblem(
+            f"source.{field}: {pattern!r} is not a path within the folder, such as facts.parquet or facts/*.parquet"
+        )
 
 
 def open_table(connection: duckdb.DuckDBPyConnection, view: str, files: Sequence[Path]) -> Table:

@@ -127,10 +127,15 @@ def id_family(kind: str) -> str | None:
     return {"VARCHAR": "text", "UUID": "uuids"}.get(kind)
 
 
+def is_number(kind: str) -> bool:
+    """Whether a metric can be made of a column of this type."""
+    return kind in _INTEGERS or kind in _FLOATS or kind == "BOOLEAN" or kind.startswith("DECIMAL")
+
+
 def check_number(connection: Connection, table: Table, column: str, why: str) -> None:
     """Refuse a metric column that is not a number, with a count and an example."""
     kind = table.need(column, why)
-    if kind in _INTEGERS or kind in _FLOATS or kind == "BOOLEAN" or kind.startswith("DECIMAL"):
+    if is_number(kind):
         return
     if kind != "VARCHAR":
         raise table.problem(column, f"is of type {kind}; {why} needs numbers")

@@ -20,7 +20,7 @@ from experiments.definitions.yaml_text import MAX_BYTES
 from experiments.models import Experiment, Look
 from experiments.models.states import WORDS
 from experiments.queue import QueueProblem
-from experiments.services import scorecards
+from experiments.services import metrics, scorecards
 from experiments.services.past import scorecard_as_of
 from tests.experiments import cards, replay_rows
 from tests.experiments.api import ROOT, AtOnce, as_yaml, definition, program, registered
@@ -193,6 +193,21 @@ def test_a_definition_is_applied_from_yaml_and_json_and_comes_back_unchanged(tmp
     changed = put(client, as_json, content_type="application/json").json()
     assert changed["changes"] == [{"field": "name", "before": "A small experiment", "after": "Größer"}]
     assert Experiment.objects.get().name == "Größer"
+
+
+def test_a_definition_takes_metrics_of_the_catalog(tmp_path: Path) -> None:
+    registered(tmp_path)
+    client, body = program("editor"), definition(start_date="2100-01-04")
+    key, column = body["metrics"][0]["key"], body["metrics"][0]["column"]
+    body["metrics"][0] = {"use": key, "role": "primary", "term": "short"}
+    (refused,) = problem(put(client, body), 422)["errors"]
+    assert refused["field"] == "metrics[0].use"
+    measured = {"key": key, "kind": "mean", "better": "higher", "column": column}
+    metrics.publish(measured, "lines of a basket", by="editor@example.com", now=timezone.now())
+    assert put(client, body).json()["action"] == "created"
+    assert put(client, client.get(f"{ONE}/small/definition").content).json()["action"] == "unchanged"
+    told = {one["key"]: one["versions"] for one in client.get(f"{ROOT}/metrics").json()["metrics"]}
+    assert (told[key][0]["current"], told[key][0]["description"]) == (True, "lines of a basket")
 
 
 def test_a_dry_run_says_the_difference_and_changes_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from experiments import configure, definitions
 from experiments.definitions.partial import parts, put, value_at, violations
 from experiments.models import Amendment, AuditEntry, Draft, Experiment, Source
-from experiments.services import drafts
+from experiments.services import drafts, metrics
 from experiments.services.access import NotAllowed
 from experiments.services.apply import apply
 from experiments.services.drafts import CannotDraft
@@ -24,6 +25,7 @@ from tests.experiments import small_data
 from tests.experiments.configuring import STEPS, begun, filled, registered, typed
 from tests.experiments.looks import NOW, definition
 from tests.experiments.pages import words
+from tests.experiments.registered import registered as shop
 from tests.experiments.small_data import SmallData
 from tests.people import person, signed_in
 
@@ -305,6 +307,36 @@ def test_a_definition_file_can_be_pasted(owner: Client, lake: Source) -> None:
     draft = begun(owner, text=text)
     assert (draft.source, drafts.definition_of(draft).text) == (lake, text)
     assert begun(owner, text=text.replace("name: lake", "exposures: e.parquet, facts: f.parquet")).source is None
+
+
+def test_pasted_metrics_of_the_catalog_are_written_out(owner: Client, lake: Source) -> None:
+    measured = {"key": "lines", "kind": "mean", "better": "higher", "column": "lines"}
+    metrics.publish(measured, "", by="owner@example.com", now=NOW)
+    text = yaml.safe_dump({"experiment": "pasted", "metrics": [{"use": "lines", "role": "primary"}]})
+    draft = begun(owner, text=text)
+    assert draft.body["metrics"] == [{**measured, "role": "primary"}]
+    assert not drafts.problems(draft, ("metrics",))
+    response = owner.post("/new/", {"text": text.replace("lines", "sales")})
+    assert (response.status_code, "metrics[0].use" in words(response)) == (409, True)
+
+
+def test_sources_that_were_registered_on_a_page_can_be_chosen(owner: Client) -> None:
+    uploaded = shop("shop")
+    draft = begun(owner)
+    assert f'value="{uploaded.pk}"' in owner.get(f"/drafts/{draft.pk}/data/").content.decode()
+    filled_in = filled(owner, uploaded)
+    assert yaml.safe_load(drafts.definition_of(filled_in).text)["source"] == {"name": "shop"}
+
+
+def test_a_copy_reads_the_same_database(owner: Client) -> None:
+    for place in (
+        {"kind": "postgres", "dsn": "shop", "schema": "logs", "exposures": "exposed", "facts": "orders"},
+        {"kind": "postgres", "dsn": "holdfast"},
+    ):
+        raw = {**small_data.definition(), "experiment": f"of-{place['dsn']}", "source": place}
+        (one,) = apply([definitions.parse(yaml.safe_dump(raw).encode(), "small.yaml", Path())], BEFORE)
+        draft = begun(owner, of=one.key, **{"as": "change"})
+        assert drafts.difference(draft) == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def decisions(keys: list[str], windows: list[str], *, held: bool) -> st.SearchSt
     criterion = {
         "metric": st.sampled_from(keys), "window": st.sampled_from([*windows, "latest"]), "below": st.floats(-1, 1),
     }  # fmt: skip
-    rollback = st.lists(st.fixed_dictionaries(criterion), max_size=2, unique_by=lambda one: tuple(one.values()))
+    rollback = st.lists(st.fixed_dictionaries(criterion), max_size=2, unique_by=lambda one: tuple(sorted(one.items())))
     weekly = st.fixed_dictionaries({"spending": st.sampled_from([None, "pocock", "obrien_fleming"])})
     any_time = st.fixed_dictionaries({"looks": st.just("any_time"), "planned_units": st.integers(1, 10**10)})
     shared = {"alpha": st.floats(0.001, 0.49), "power": st.floats(0.01, 0.99), "min_weeks": st.integers(0, 520)}
@@ -287,6 +288,20 @@ def test_numbers_of_all_sizes_are_written_without_losing_a_digit(define: Callabl
         found = define(variants=[one, other])
         text = definition_text(found.plan, found.source)
         assert parse(text.encode(), "small.yaml", FOLDER).plan.variants[0].weight == weight
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"kind": "postgres", "dsn": "shop", "exposures": "exposed", "facts": "orders", "columns": {"unit": "user"}},
+        {"kind": "postgres", "dsn": "shop", "schema": "logs", "exposures": "exposed", "facts": "orders"},
+        {"kind": "postgres", "dsn": "holdfast"},
+    ],
+)
+def test_databases_are_written_as_they_were_named(define: Callable[..., Definition], place: dict[str, Any]) -> None:
+    found = define(source=place)
+    assert yaml.safe_load(definition_text(found.plan, found.source))["source"] == place
+    assert again(found).source == replace(found.source, folder=FOLDER)
 
 
 # --- command and download ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from experiments.models import AuditEntry, Decision, Experiment, Person
 from experiments.services import decisions, drafts, tokens
 from experiments.views.guard import A_KEY, AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
+from tests.experiments.registered import drafted, registered
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
 from tests.people import MADE_AT, person, signed_in
 
@@ -59,6 +60,14 @@ def by_key(name: str) -> list[Row]:
     return [Row(name, method, KEY, KEY, KEY, KEY, KEY, KEY, KEY) for method in ("get", "post")]
 
 
+def editing(name: str, posted: int = 422) -> list[Row]:
+    """What editors do, owners, and admins; an empty form says what is missing."""
+    return [
+        Row(name, "get", LOGIN, NO, NO, OK, OK, OK, OK),
+        Row(name, "post", LOGIN, NO, NO, posted, posted, posted, posted),
+    ]
+
+
 def owning(name: str, posted: int = DONE) -> list[Row]:
     """What the owners of the experiment do, and admins."""
     return [
@@ -79,7 +88,19 @@ TABLE = [
     *reading("holdouts"),
     *reading("holdout", NOT_A_HOLDOUT),
     *reading("metrics"),
+    *editing("metric-add"),
+    *reading("metric"),
+    *editing("metric-edit"),
+    Row("metric-publish", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("metric-publish", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
     *reading("sources"),
+    *editing("source-add"),
+    *editing("source-draft"),
+    *reading("source"),
+    *editing("source-data"),
+    *reading("source-progress"),
+    Row("source-check", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("source-check", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
     *reading("methods"),
     *reading("methods-page"),
     *reading("history"),
@@ -175,6 +196,7 @@ def cases() -> dict[str, Case]:
         "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh", "definition")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
+    kept = registered("shop")
     return {
         **plain,
         **accounts,
@@ -187,7 +209,17 @@ def cases() -> dict[str, Case]:
         "holdouts": Case(reverse("holdouts"), {}),
         "holdout": Case(reverse("holdout", args=[key]), {}),
         "metrics": Case(reverse("metrics"), {}),
+        "metric-add": Case(reverse("metric-add"), {}),
+        "metric": Case(reverse("metric", args=["lines"]), {}),
+        "metric-edit": Case(reverse("metric-edit", args=["lines"]), {}),
+        "metric-publish": Case(reverse("metric-publish", args=["lines", 1]), {}),
         "sources": Case(reverse("sources"), {}),
+        "source-add": Case(reverse("source-add"), {}),
+        "source-draft": Case(reverse("source-draft", args=[drafted().token]), {}),
+        "source": Case(reverse("source", args=[kept.key]), {}),
+        "source-check": Case(reverse("source-check", args=[kept.key]), {}),
+        "source-progress": Case(reverse("source-progress", args=[kept.key]), {}),
+        "source-data": Case(reverse("source-data", args=[kept.key]), {}),
         "methods": Case(reverse("methods"), {}),
         "methods-page": Case(reverse("methods-page", args=["effects"]), {}),
         "portfolio": Case(reverse("portfolio"), {}),

@@ -282,3 +282,10 @@ def test_a_provider_is_told_whole_or_not_at_all(tmp_path: Path) -> None:
     providers = read(tmp_path, "SOCIALACCOUNT_PROVIDERS", **given)["SOCIALACCOUNT_PROVIDERS"]
     assert providers["openid_connect"]["APPS"][0]["settings"] == {"server_url": "https://id.example.com"}
     assert read(tmp_path, "SOCIALACCOUNT_PROVIDERS")["SOCIALACCOUNT_PROVIDERS"] == {}
+
+
+def test_folders_of_data_are_full_paths_below_the_root(tmp_path: Path) -> None:
+    assert read(tmp_path, "HOLDFAST_UPLOAD_BYTES")["HOLDFAST_UPLOAD_BYTES"] == 2**30
+    for folders in ("data", "/data,data", "/"):
+        assert "HOLDFAST_DATA_FOLDERS names" in refusal(tmp_path, HOLDFAST_DATA_FOLDERS=folders)
+    assert "HOLDFAST_UPLOAD_MEGABYTES is '0'" in refusal(tmp_path, HOLDFAST_UPLOAD_MEGABYTES="0")

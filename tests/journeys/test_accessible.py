@@ -40,6 +40,7 @@ PAGES = (
     "/methods/",
     "/methods/effects/",
     "/methods/survival/",
+    "/methods/sources/",
     "/nothing/here/",
 )
 #: Opens every fold, so that nothing hides from the check.

@@ -253,7 +253,7 @@ def spilled(spec: SourceSpec) -> Iterator[Source]:
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.sources.duckdb.DUCKDB_MEMORY", "24MB")
+    monkeypatch.setattr("experiments.sources.duckdb_locked.DUCKDB_MEMORY", "24MB")
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -10,6 +10,7 @@ from experiments import definitions
 from experiments.definitions import Definition, DefinitionProblem
 from experiments.management.base import HoldfastCommand, command_line
 from experiments.services.apply import Applied, CannotApply, Change, apply
+from experiments.services.metrics import StoredCatalog
 
 
 class Command(HoldfastCommand):
@@ -49,10 +50,10 @@ def _files(path: Path) -> list[Path]:
 
 def _load(files: list[Path]) -> list[Definition]:
     """Read all files, and say what is wrong in any of them at once."""
-    loaded, problems = [], []
+    loaded, problems, catalog = [], [], StoredCatalog()
     for file in files:
         try:
-            loaded.append(definitions.load(file))
+            loaded.append(definitions.load(file, catalog))
         except DefinitionProblem as problem:
             problems.append(str(problem))
     if problems:
