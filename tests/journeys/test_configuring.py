@@ -1,11 +1,13 @@
-"""In a real browser: an owner configures an experiment, is warned of a late window that comes too late, mends that,
-starts it, takes a look and reads it. The exported file, applied on an empty database, gives the same scorecard."""
+"""In a real browser: an owner uploads data, configures an experiment on them, is warned of a late window that comes too
+late, mends that, starts it, takes a look and reads it. The exported file, applied on an empty database, gives the same
+scorecard."""
 
 import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -47,6 +49,21 @@ def go_on(page: Page, title: str) -> None:
 def fill(page: Page, **values: str) -> None:
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(value)
+
+
+def upload(page: Page, site: str, folder: Path) -> None:
+    """Upload the small data, whose columns are guessed from their names, and keep them as a source."""
+    SmallData(folder).write()
+    page.goto(f"{site}/sources/")
+    page.get_by_role("link", name="Add a source").first.click()
+    region = page.get_by_role("region", name="Upload")
+    region.get_by_label("Exposures").set_input_files(folder / "exposures.parquet")
+    region.get_by_label("Facts").set_input_files(folder / "facts.parquet")
+    region.get_by_role("button", name="Upload and look").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Which column is what?")
+    page.get_by_label("Key").fill("lake")
+    page.get_by_role("button", name="Keep as a source").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("lake")
 
 
 def basics_and_data(page: Page) -> None:
@@ -100,11 +117,13 @@ def timing(page: Page) -> None:
 
 
 def test_an_owner_configures_starts_and_reads_an_experiment_and_its_file_gives_the_same_scorecard(
-    live_server: LiveServer, browser: Browser, tmp_path: Path, box: Mailbox
+    live_server: LiveServer, browser: Browser, tmp_path: Path, box: Mailbox, settings: Any
 ) -> None:
-    registered(tmp_path / "lake")
+    settings.HOLDFAST_UPLOADS = tmp_path / "uploads"
     person("owner")
     with opened(browser, f"{live_server.url}/", DESKTOP, who="owner") as (page, account):
+        upload(page, live_server.url, tmp_path / "sent")
+        page.get_by_role("link", name="Portfolio").first.click()
         page.get_by_role("link", name="New experiment").click()
         page.get_by_role("button", name="Begin a new one").click()
         basics_and_data(page)
