@@ -250,11 +250,18 @@ def read(step: Step, body: Mapping[str, Any], posted: Mapping[str, str]) -> dict
     return _fitted(step, found, posted)
 
 
-def with_row(step: Step, body: Mapping[str, Any], without: int | None = None) -> dict[str, Any]:
-    """Return the definition with one more row on a step, or ``without`` the row of this number."""
+def with_row(
+    step: Step, body: Mapping[str, Any], row: Mapping[str, Any] | None = None, without: int | None = None
+) -> dict[str, Any]:
+    """Return the definition with one more row on a step, or ``without`` the row of this number.
+
+    A ``row`` that is filled in takes the place of those in which nothing has been said of what they are.
+    """
     found: dict[str, Any] = copy.deepcopy(dict(body))
     rows = list(rows_of(step, found))
-    if without is None:
+    if row is not None:
+        rows = [*(one for one in rows if one.get("key")), dict(row)][:MOST_ROWS]
+    elif without is None:
         rows = [*rows, {}][:MOST_ROWS]
     else:
         del rows[without : without + 1]

@@ -25,9 +25,9 @@ from experiments.definitions import (
 )
 from experiments.definitions.errors import Violation
 from experiments.definitions.partial import FORM, completed, violations
-from experiments.definitions.shared import put_in
+from experiments.definitions.shared import NotInCatalog, put_in, written
 from experiments.definitions.yaml_text import read_mapping
-from experiments.models import Draft, Experiment, Person, Source
+from experiments.models import Draft, Experiment, Metric, Person, Source
 from experiments.models.states import ARCHIVED
 from experiments.services import access
 from experiments.services.apply import Applied, Change, apply, changes_of, hold_lock
@@ -151,6 +151,19 @@ def sources() -> list[tuple[Source, str]]:
     rows = Source.objects.prefetch_related("experiments")
     found = [(row, _in_words(row)) for row in rows if row.key or row.experiments.all()]
     return sorted(found, key=lambda one: (one[0].key is None, one[1]))
+
+
+def shared_metrics() -> list[str]:
+    """The keys of the metrics in the catalog."""
+    return list(Metric.objects.published().order_by("key").values_list("key", flat=True).distinct())
+
+
+def shared_metric(key: str) -> dict[str, Any]:
+    """Return what a metric of the catalog measures, as a definition says it. Raises CannotDraft."""
+    try:
+        return written(StoredCatalog().metric(key, None, ""))
+    except NotInCatalog as missing:
+        raise CannotDraft(str(missing)) from missing
 
 
 def _in_words(source: Source) -> str:

@@ -148,10 +148,12 @@ def _saved(request: HttpRequest, draft: Draft, step: Step) -> HttpResponse:
     body, target = draft.body, do.removeprefix("go:")
     if do == "add":
         body = configure.with_row(step, body)
+    elif do == "use" and step is configure.METRICS:
+        body = configure.with_row(step, body, row=drafts.shared_metric(request.POST.get("shared_metric", "")))
     elif do.startswith("remove:") and do[7:].isdecimal():
         body = configure.with_row(step, body, without=int(do[7:]))
     drafts.keep(draft, body, draft.source, revision=_revision(request), now=timezone.now())
-    if do == "add" or do.startswith("remove:"):
+    if do in ("add", "use") or do.startswith("remove:"):
         return _to(draft, step.name)
     if do.startswith("go:") and target in configure.NAMES:
         return _to(draft, target)
@@ -189,6 +191,7 @@ def _shown(
     context = {
         "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
+        "shared_metrics": drafts.shared_metrics() if step is configure.METRICS else [],
         "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
         "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
     }  # fmt: skip

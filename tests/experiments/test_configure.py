@@ -397,3 +397,17 @@ def test_odd_texts_are_kept_or_refused_and_never_break_the_page(owner: Client, l
     assert owner.get(f"/drafts/{draft.pk}/review/").status_code == 200
     assert owner.get(f"/drafts/{draft.pk}/nothing/").status_code == 404
     assert owner.get("/drafts/999999/basics/").status_code == 404
+
+
+def test_a_metric_of_the_catalog_is_taken_over_and_asks_only_how_it_is_judged(owner: Client) -> None:
+    measured = {"key": "visits", "kind": "mean", "column": "lines", "better": "higher", "cap": 20}
+    metrics.publish(measured, "Visits a week.", by="editor@example.com", now=NOW)
+    draft = begun(owner)
+    assert '<option value="visits">visits</option>' in owner.get(f"/drafts/{draft.pk}/metrics/").content.decode()
+    posted = typed(owner, draft, "metrics", do="use", shared_metric="visits")
+    assert posted.headers["Location"].endswith("/metrics/")
+    draft.refresh_from_db()
+    assert draft.body["metrics"][-1] == {**measured, "cap": 20.0}
+    refused = typed(owner, draft, "metrics", do="use", shared_metric="visit")
+    assert refused.status_code == 409
+    assert "did you mean `visits`?" in refused.content.decode()
