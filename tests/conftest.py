@@ -13,7 +13,7 @@ from django.conf import settings
 from pytest_django import DjangoDbBlocker
 
 from experiments import embedded
-from tests.append_only import allow_truncate
+from tests.append_only import allow_truncate, empty_quickly
 
 CI = os.environ.get("CI") == "true"
 TEST_DATABASE = "test_holdfast_"
@@ -51,9 +51,10 @@ def _drop_leftovers() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """The tables, less one lock: tests with transactions of their own are followed by a TRUNCATE of everything."""
+    """The tables, less one lock: tests with transactions of their own are followed by the removal of everything."""
     with django_db_blocker.unblock():
         allow_truncate()
+        empty_quickly()
 
 
 def missing(what: str) -> None:
