@@ -57,6 +57,10 @@ def running_up(home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             up.wait(timeout=60)
 
 
+#: Children that are still starting end only once they have started, which takes long on a machine that is busy.
+PATIENCE = 240
+
+
 def wait_for_page(port: int) -> int:
     deadline = time.monotonic() + 60
     while True:
@@ -70,13 +74,13 @@ def wait_for_page(port: int) -> int:
             time.sleep(0.2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_up_serves_pages_and_ends_calmly_with_all_it_started(home: Path, number: signal.Signals) -> None:
     port = free_port()
     with running_up(home, port) as up:
         assert wait_for_page(port) < 500
         up.send_signal(number)
-        output, errors = up.communicate(timeout=60)
+        output, errors = up.communicate(timeout=PATIENCE)
 
     assert up.returncode == 0, errors
     assert output == ""
