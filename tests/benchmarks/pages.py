@@ -41,7 +41,6 @@ def main() -> None:
     if settings.HOLDFAST_EMBEDDED:
         embedded.acquire(settings.HOLDFAST_HOME)
     django.setup()
-    from django.test import Client
     from django.test.utils import setup_databases, setup_test_environment, teardown_databases
 
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_holdfast_{os.getpid()}"
@@ -52,10 +51,11 @@ def main() -> None:
         from tests.experiments.large_card import large
         from tests.experiments.stored import stored
         from tests.experiments.test_portfolio_page import many
+        from tests.people import signed_in
 
         many(cards.honeymoon(), EXPERIMENTS)
         stored(large(METRICS), replay_rows.honeymoon())
-        client = Client()
+        client = signed_in("viewer")
         pages = [
             (f"portfolio, {EXPERIMENTS} experiments", "/"),
             ("portfolio, filtered by text and flag", "/?q=many&flag=reversal"),
