@@ -75,6 +75,21 @@ def require(person: Person | AnonymousUser, action: Action, experiment: Experime
         raise NotAllowed(why)
 
 
+def to_change(experiment: Experiment) -> Action:
+    """What is started is changed by those who may start it."""
+    return "decide" if experiment.started_at else "edit"
+
+
+def require_change(person: Person | AnonymousUser, experiment: Experiment | None, owner: str) -> None:
+    """Raise NotAllowed unless somebody may give an experiment, None for a new one, a definition with this owner.
+
+    Who may edit drafts may not take an experiment over, nor change what runs.
+    """
+    require(person, "edit")
+    if experiment is not None:
+        require(person, "decide" if experiment.owner != owner else to_change(experiment), experiment)
+
+
 @dataclass(frozen=True)
 class Permissions:
     """What one person may do, for pages that show or leave out what leads to it."""

@@ -81,8 +81,8 @@ def apply(
     """Apply definitions in one transaction and say what changed. A dry run does the same and takes it all back.
 
     ``by`` says in the audit log who did it, ``person`` who has to have the right to: to drafts whoever may edit, to
-    what has started its owners. None is the command line. With ``review``, drafts are given to review and none starts
-    by itself.
+    what has started, or starts by this, its owners. None is the command line. With ``review``, drafts are given to
+    review and none starts by itself.
 
     Raises CannotApply, for one a started experiment's plan would change and ``amend`` does not say why; NotAllowed.
     """
@@ -122,6 +122,8 @@ def _stored(
         if review and experiment.state == DRAFT:
             experiment.submit(by=by, now=now)
         starts = experiment.start_if_due(now) or applied.starts
+        if starts and person is not None:  # who may edit may not start, with a day that has come as little as otherwise
+            access.require(person, "decide", experiment)
     except (CannotStart, CannotSettle) as problem:
         raise CannotApply(f"{definition.file}: {problem}") from problem
     except DataError as error:  # such as NUL in a text, or an infinity in a reserved key
@@ -156,8 +158,7 @@ def _apply_one(
     source = _registered(definition)
     stored = Experiment.objects.select_for_update(of=("self",)).filter(key=definition.plan.key).first()
     if person is not None:
-        started = stored is not None and stored.started_at is not None
-        access.require(person, "decide" if started else "edit", stored)
+        access.require_change(person, stored, definition.plan.owner)
     if stored is None:
         return _create(definition, source, now)
     return _update(stored, definition, source, now, amend, review)

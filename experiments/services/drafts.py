@@ -82,7 +82,7 @@ def begin_from(key: str, person: Person, now: datetime, *, copied: bool) -> Draf
         return _made(person, now, body, source=experiment.source)
     if experiment.state == ARCHIVED:
         raise CannotDraft(f"{key} is archived; duplicate it instead")
-    access.require(person, _action(experiment), experiment)
+    access.require(person, access.to_change(experiment), experiment)
     return _made(
         person, now, body, source=experiment.source, experiment=experiment, seen_revision=experiment.revision
     )  # fmt: skip
@@ -113,12 +113,7 @@ def begin_pasted(text: str, person: Person, now: datetime) -> Draft:
 
 def may_change(experiment: Experiment, person: Person) -> bool:
     """Whether a person may change or amend the definition of an experiment in the browser."""
-    return experiment.state != ARCHIVED and access.refusal(person, _action(experiment), experiment) is None
-
-
-def _action(experiment: Experiment) -> access.Action:
-    """What is started is changed by those who may start it."""
-    return "decide" if experiment.started_at else "edit"
+    return experiment.state != ARCHIVED and access.refusal(person, access.to_change(experiment), experiment) is None
 
 
 def _made(person: Person, now: datetime, body: dict[str, Any], **given: Any) -> Draft:
@@ -264,7 +259,7 @@ def apply_draft(
         raise CannotDraft("this draft was changed since this page was opened; read it again")
     definition = definition_of(draft)
     stored = _unchanged(draft)
-    _require(by, stored, definition)
+    access.require_change(by, stored, definition.plan.owner)
     started = stored is not None and stored.started_at is not None
     if started and not reason.strip() and any(_is_of_plan(change) for change in difference(draft)):
         raise CannotDraft(f"{draft.key} has started: say why its plan is changed")
@@ -285,13 +280,6 @@ def _unchanged(draft: Draft) -> Experiment | None:
             f"{stored.key} was changed since this draft was begun: it is {stored.standing} now. Begin again from there"
         )
     return stored
-
-
-def _require(by: Person, stored: Experiment | None, definition: Definition) -> None:
-    """Who may edit drafts may not take an experiment over, nor change what runs."""
-    access.require(by, "edit")
-    if stored is not None:
-        access.require(by, "decide" if stored.owner != definition.plan.owner else _action(stored), stored)
 
 
 def _is_of_plan(change: Change) -> bool:

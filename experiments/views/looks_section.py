@@ -69,10 +69,6 @@ class NaiveTold:
     outcomes: tuple[tuple[Outcome, Tone], ...]
     weeks: str
 
-    @property
-    def loses(self) -> bool:
-        return any(outcome.loss for outcome in self.row.outcomes)
-
 
 @dataclass(frozen=True)
 class Replayed:

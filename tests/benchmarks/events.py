@@ -3,7 +3,6 @@
 In a database of its own, which is removed at the end.
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import django
+from tests.benchmarks.scratch import scratch_database
 
 #: Events of the measurement, of one batch, and clients that send at a time.
 EVENTS, BATCH, CLIENTS = 200_000, 2_000, 4
@@ -54,19 +53,7 @@ def _read() -> float:
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
-    from django.conf import settings
-
-    from experiments import embedded
-
-    if settings.HOLDFAST_EMBEDDED:
-        embedded.acquire(settings.HOLDFAST_HOME)
-    django.setup()
-    from django.test.utils import setup_databases, teardown_databases
-
-    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_holdfast_{os.getpid()}"
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with scratch_database():
         from tests.experiments.event_batches import Server
 
         with tempfile.TemporaryDirectory() as home:
@@ -79,8 +66,6 @@ def main() -> None:
         sys.stdout.write(f"{EVENTS:,} events in batches of {BATCH:,} from {CLIENTS} clients, and read by a look\n")
         sys.stdout.write(f"stored   {seconds:7.1f} s  {EVENTS / seconds:9,.0f} events a second\n")
         sys.stdout.write(f"read     {_read():7.1f} s\n")
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 if __name__ == "__main__":

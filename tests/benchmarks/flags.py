@@ -6,7 +6,6 @@ included; the clients take their share of the same machine.
 
 import http.client
 import json
-import os
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-import django
+from tests.benchmarks.scratch import scratch_database
 
 FLAGS, IN_MEMORY = 50, 20_000
 CLIENTS, REQUESTS = 4, 1_000
@@ -87,20 +86,7 @@ def _serve(port: int, key: str) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
-    from django.conf import settings
-
-    from experiments import embedded
-
-    if settings.HOLDFAST_EMBEDDED:
-        embedded.acquire(settings.HOLDFAST_HOME)
-    django.setup()
-    from django.test.utils import setup_databases, setup_test_environment, teardown_databases
-
-    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_holdfast_{os.getpid()}"
-    setup_test_environment(debug=False)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with scratch_database():
         from tests.experiments.flag_programs import server_key
         from tests.experiments.test_up import free_port
         from tests.experiments.traffic_world import experiment, holdout, put
@@ -111,8 +97,6 @@ def main() -> None:
         sys.stdout.write(f"Flags: {FLAGS} experiments under a holdout, each with a targeting rule\n")
         _in_memory()
         _serve(free_port(), server_key())
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 In a database of its own, which is removed at the end. The shortest of several requests; the page may take 200 ms.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
 
-import django
+from tests.benchmarks.scratch import scratch_database
 
 #: Milliseconds a page may take, and the requests of which the shortest counts.
 MOST_MS, TRIES = 200.0, 5
@@ -33,20 +32,7 @@ def _measure(name: str, get: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "experiments.settings")
-    from django.conf import settings
-
-    from experiments import embedded
-
-    if settings.HOLDFAST_EMBEDDED:
-        embedded.acquire(settings.HOLDFAST_HOME)
-    django.setup()
-    from django.test.utils import setup_databases, setup_test_environment, teardown_databases
-
-    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = f"test_holdfast_{os.getpid()}"
-    setup_test_environment(debug=False)
-    databases = setup_databases(verbosity=0, interactive=False)
-    try:
+    with scratch_database():
         from tests.experiments import cards, replay_rows
         from tests.experiments.large_card import large
         from tests.experiments.stored import stored
@@ -67,8 +53,6 @@ def main() -> None:
         sys.stdout.write(f"Server time of the pages, the shortest of {TRIES} requests\n")
         for name, address in pages:
             _measure(name, lambda address=address: client.get(address))  # type: ignore[misc]
-    finally:
-        teardown_databases(databases, verbosity=0)
 
 
 if __name__ == "__main__":

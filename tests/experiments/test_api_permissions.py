@@ -172,6 +172,26 @@ def test_what_has_started_is_changed_by_its_owners_alone(world: World) -> None:
             assert (got.status_code, why in got.content.decode()) == (NO if why else OK, True), (role, got.content)
 
 
+def test_a_day_that_has_come_starts_nothing_for_those_who_may_not_start(world: World) -> None:
+    """A draft starts by itself on its day, so a definition with a day in the past is a start."""
+    for role, allowed in {"editor": False, "somebody": False, "owner": True, "admin": True}.items():
+        for key in ("draft", "fresh"):
+            body = as_yaml(definition(experiment=key))
+            with transaction.atomic():
+                got = token_of(role).put(f"/api/v1/experiments/{key}/definition", body, content_type="application/yaml")
+                transaction.set_rollback(True)
+            assert got.status_code == (OK if allowed else NO), (role, key, got.content)
+
+
+def test_a_draft_is_taken_over_by_nobody_but_its_owners(world: World) -> None:
+    for role, allowed in {"editor": False, "somebody": False, "owner": True, "admin": True}.items():
+        body = as_yaml(definition(experiment="draft", start_date="2100-01-04", owner="somebody@example.com"))
+        with transaction.atomic():
+            got = token_of(role).put("/api/v1/experiments/draft/definition", body, content_type="application/yaml")
+            transaction.set_rollback(True)
+        assert got.status_code == (OK if allowed else NO), (role, got.content)
+
+
 def test_who_may_not_read_does_not_learn_what_there_is(world: World) -> None:
     outsider = token_of("outsider")
     there, missing = (outsider.get(f"/api/v1/experiments/{key}") for key in ("small", "nothing"))
