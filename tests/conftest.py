@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from experiments import embedded
@@ -50,11 +51,20 @@ def _drop_leftovers() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """The tables, less one lock: tests with transactions of their own are followed by the removal of everything."""
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The tables, less one lock: tests with transactions of their own are followed by the removal of everything.
+
+    A server that a test has killed may live on in the database for a moment, and would keep it from being removed.
+    """
     with django_db_blocker.unblock():
         allow_truncate()
         empty_quickly()
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 def missing(what: str) -> None:

@@ -123,7 +123,7 @@ def send(url: str, headers: Headers, events: list[dict[str, Any]]) -> dict[str, 
     while True:
         try:
             response = requests.post(url, data=body, headers=headers, timeout=PATIENCE)
-        except requests.ConnectionError:
+        except requests.RequestException:  # not reached, or killed before or in the middle of its answer
             pause = 0.1
         else:
             if response.status_code == 200:

@@ -43,6 +43,9 @@ PAGES = (
     "/methods/sources/",
     "/nothing/here/",
 )
+#: Between them they have every part of which the others are made.
+RICHEST = ("/", "/experiments/honeymoon/", "/experiments/twins/", "/holdouts/winter/", "/sources/", "/methods/effects/")
+
 #: Opens every fold, so that nothing hides from the check.
 UNFOLD = "() => document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 DRAWN = """() => !document.querySelector('.later')
@@ -71,22 +74,25 @@ def violations(page: Page) -> list[str]:
     ]  # fmt: skip
 
 
-#: Both themes and both widths in every run; the other two pairs in the slow one.
+#: Every page on a screen in light and the richest ones on a phone in the dark; all of it in the slow run.
 SCREENS = pytest.mark.parametrize(
-    ("width", "scheme"),
+    ("width", "scheme", "addresses"),
     [
-        (DESKTOP, "light"),
-        (PHONE, "dark"),
-        pytest.param(DESKTOP, "dark", marks=pytest.mark.slow),
-        pytest.param(PHONE, "light", marks=pytest.mark.slow),
+        (DESKTOP, "light", PAGES),
+        (PHONE, "dark", RICHEST),
+        pytest.param(DESKTOP, "dark", PAGES, marks=pytest.mark.slow),
+        pytest.param(PHONE, "light", PAGES, marks=pytest.mark.slow),
+        pytest.param(PHONE, "dark", PAGES, marks=pytest.mark.slow),
     ],
 )
 
 
 @SCREENS
-def test_axe_finds_nothing_on_any_page(site: str, browser: Browser, width: int, scheme: Scheme) -> None:
+def test_axe_finds_nothing_on_any_page(
+    site: str, browser: Browser, width: int, scheme: Scheme, addresses: tuple[str, ...]
+) -> None:
     wrong: dict[str, list[str]] = {}
-    for address in PAGES:
+    for address in addresses:
         with opened(browser, site + address, width, scheme) as (page, account):
             page.evaluate(UNFOLD)
             page.wait_for_function(DRAWN)
