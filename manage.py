@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
         from django.conf import settings
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError
 
         from experiments import embedded
     except ModuleNotFoundError as error:
@@ -42,6 +43,11 @@ def main(argv: list[str]) -> int:
         execute_from_command_line(argv)
     except (embedded.ServerProblem, ImproperlyConfigured) as problem:
         print(f"Error: {problem}", file=sys.stderr)
+        return 1
+    except OperationalError as problem:  # of Django's own commands, such as migrate
+        if "--traceback" in argv:
+            raise
+        print(f"Error: the database cannot be used: {str(problem).strip()}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -178,6 +178,13 @@ def test_manage_py_prints_a_wrong_setting_without_a_traceback(tmp_path: Path) ->
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_database_that_does_not_answer_is_told_in_a_sentence_by_every_command(tmp_path: Path) -> None:
+    done = run(tmp_path, ["manage.py", "migrate"], DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the database cannot be used: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_manage_py_prints_a_server_problem_without_a_traceback(tmp_path: Path) -> None:
     done = run(Path("/dev/null/home"), ["manage.py", "migrate"], HOLDFAST_SECRET_KEY="given")
     assert done.returncode == 1
