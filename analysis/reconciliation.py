@@ -11,19 +11,22 @@ before, so the parts add up to the gap exactly:
     contamination   units held out that met a launch all the same
     rest            what is left: interaction between launches, cannibalization, anything not allowed for, and noise
 
-Lifts compound: a total is the product of (1 + lift) over members, less one. Members are randomized independently of
+Lifts compound: a total is the product of (1 + lift) over members, less one. So they do among units held out: each
+launch contaminates by its own share, and control's mean is higher by the product of (1 + share x lift). One share of
+units that met any launch would give all of them the lifts of all launches. Members are randomized independently of
 the holdout, so their errors are taken as independent of its own. A share of units stands for a share of the metric:
 units that meet a launch are taken to be as active as others.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from analysis import claims, rolling, windows
+from analysis.contamination import span_shares
 from analysis.effects import contrast, log_lift, means_of
 from analysis.numbers import critical
 from analysis.plan import Metric, Plan, Window
@@ -69,6 +72,8 @@ class Member:
         exposed_share: share of the launched units that meet it once it is launched.
         treated_share: share of the launched units that had its treatment while it ran.
         reading: None where there is nothing to read, and then ``reason`` says why.
+        met: by calendar week, the share of the days of units held out after they met it all the same. None where that
+            is not known, and then ``met_reason`` says why.
     """
 
     key: str
@@ -80,6 +85,8 @@ class Member:
     treated_share: float
     reading: Reading | None
     reason: str | None = None
+    met: tuple[float, ...] | None = None
+    met_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +94,8 @@ class MemberRow:
     """A member's lift from its headline to what it should do in the span, step by step, as fractions.
 
     None throughout where it cannot be read; ``lift`` to ``diluted`` are those of a launch, ``running`` that of its
-    experiment within the span.
+    experiment within the span, ``held_out`` what it does among the units held out. ``held_out_share``: the share of
+    their days in the span with it.
     """
 
     key: str
@@ -95,18 +103,23 @@ class MemberRow:
     state: MemberState
     launched_share: float
     running_share: float
+    held_out_share: float | None = None
     lift: float | None = None
     shrunk: float | None = None
     aged: float | None = None
     diluted: float | None = None
     running: float | None = None
+    held_out: float | None = None
     posterior: float | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A step of the explanation: what it adds, and the total expected after it. ``reason``: why it is not measured."""
+    """A step of the explanation: what it adds, and the total expected after it.
+
+    ``reason``: of whom it is not measured, and why; what is not measured adds nothing.
+    """
 
     name: PartName
     value: float
@@ -226,6 +239,18 @@ def weeks_since(span: Window, week: float) -> float:
 
 # --- All of them ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
+class _Shares:
+    """Of the unit-weeks of a span, those with a treatment: after the launch (or the end), and while it ran.
+
+    ``launched`` and ``running`` are of the launched units, ``held`` (after, before) of the units held out.
+    """
+
+    launched: float
+    running: float
+    held: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class _Steps:
     """A member's lift at each step. What was ended is in it with what its selection would have cost: credit 0."""
 
@@ -234,10 +259,11 @@ class _Steps:
     aged: float
     diluted: float
     running: float
+    held_out: float
     variance: float
 
 
-def _steps(member: Member, sign: int, launched: float, running: float) -> _Steps:
+def _steps(member: Member, sign: int, shares: _Shares) -> _Steps:
     reading = member.reading
     assert reading is not None
     credit, bias, aged_bias, noise = float(member.state == "launched"), 0.0, 0.0, float(member.state == "launched")
@@ -249,29 +275,29 @@ def _steps(member: Member, sign: int, launched: float, running: float) -> _Steps
     aged = credit * reading.aged_lift - aged_bias
     # While it ran, and after it was decided, the headline is what its units had; a running one is read on its newest.
     lift, se = (reading.aged_lift, reading.aged_se) if member.state == "running" else (reading.lift, reading.se)
+    # An error that control shares does not move the difference.
+    after, before = shares.launched - shares.held[0], shares.running - shares.held[1]
     return _Steps(
-        raw=credit * reading.lift, shrunk=credit * reading.lift - bias, aged=aged, diluted=aged * launched,
-        running=lift * running, variance=noise * (launched * reading.aged_se) ** 2 + (running * se) ** 2,
+        raw=credit * reading.lift, shrunk=credit * reading.lift - bias, aged=aged, diluted=aged * shares.launched,
+        running=lift * shares.running, held_out=aged * shares.held[0] + lift * shares.held[1],
+        variance=noise * (after * reading.aged_se) ** 2 + (before * se) ** 2,
     )  # fmt: skip
 
 
-def reconcile(
-    metric: Metric, span: Window, measured: Comparison | None, members: Sequence[Member], contamination: float | None
-) -> Reconciliation:
+def reconcile(metric: Metric, span: Window, measured: Comparison | None, members: Sequence[Member]) -> Reconciliation:
     """Explain the gap between a measured lift and the sum of launched lifts.
 
-    ``measured`` is the holdout's comparison over the calendar weeks ``span``; ``contamination`` the share of units held
-    out that met a launch, None where it is not known.
+    ``measured`` is the holdout's comparison over the calendar weeks ``span``.
     """
     posterior = _posteriors(members)
     table, steps = [], []
     for member in members:
         shares = _shares(member, span)
-        step = _steps(member, metric.sign, *shares) if member.reading is not None else None
+        step = _steps(member, metric.sign, shares) if member.reading is not None else None
         table.append(_row(member, shares, step, posterior.get((member.key, member.variant))))
         steps += [] if step is None else [step]
     launched = [one for one in table if one.state == "launched"]
-    parts = _parts(steps, contamination)
+    parts = _parts(steps, _not_measured(members, span))
     found = Reconciliation(
         metric=metric.key, span=span, members=tuple(table), parts=parts,
         raw=parts[0].total - parts[0].value, shrunk=parts[0].total, aged=parts[1].total,
@@ -281,23 +307,33 @@ def reconcile(
     return _against(found, measured)
 
 
-def _parts(steps: Sequence[_Steps], contamination: float | None) -> tuple[Part, ...]:
+def _parts(steps: Sequence[_Steps], not_measured: str | None) -> tuple[Part, ...]:
     """Every part but the rest: each is the difference between two totals that follow one another."""
     raw = _compound(steps, lambda one: one.raw)
     shrunk = _compound(steps, lambda one: one.shrunk)
     aged = _compound(steps, lambda one: one.aged)
     diluted = _compound(steps, lambda one: one.diluted)
     running = _compound(steps, lambda one: one.diluted + one.running)
-    # Of the units held out a share has what is launched, so control's mean is higher by that share of it.
-    expected = (1 + running) / (1 + (contamination or 0.0) * running) - 1
-    unknown = "not measured: which units held out met a launch is not known" if contamination is None else None
+    # Of the units held out some have what is launched, so control's mean is higher by what it does for them.
+    expected = (1 + running) / (1 + _compound(steps, lambda one: one.held_out)) - 1
     return (
         Part(name="selection", value=shrunk - raw, total=shrunk),
         Part(name="aging", value=aged - shrunk, total=aged),
         Part(name="dilution", value=diluted - aged, total=diluted),
         Part(name="running", value=running - diluted, total=running),
-        Part(name="contamination", value=expected - running, total=expected, reason=unknown),
+        Part(name="contamination", value=expected - running, total=expected, reason=not_measured),
     )
+
+
+def _not_measured(members: Iterable[Member], span: Window) -> str | None:
+    """Of which members in the sum it is not known who held out met them, and why; those alike are named together."""
+    told: dict[str, list[str]] = {}
+    for member in members:
+        if member.reading is not None and member.met is None and weeks_since(span, member.started):
+            told.setdefault(member.met_reason or "nobody has told", []).append(member.key)
+    if not told:
+        return None
+    return "not measured for " + "; for ".join(f"{', '.join(keys)}: {why}" for why, keys in told.items())
 
 
 def _against(found: Reconciliation, measured: Comparison | None) -> Reconciliation:
@@ -319,12 +355,13 @@ def _against(found: Reconciliation, measured: Comparison | None) -> Reconciliati
     )  # fmt: skip
 
 
-def _shares(member: Member, span: Window) -> tuple[float, float]:
-    """The exposed share of unit-weeks of the span after the launch (or the end), and with the treatment before it."""
+def _shares(member: Member, span: Window) -> _Shares:
+    """How much of the span is after the launch (or the end) of a member, and while it ran, for whom."""
     decided = math.inf if member.decided is None else member.decided
     after = weeks_since(span, decided)
     running = max(0.0, weeks_since(span, member.started) - after)
-    return member.exposed_share * after, member.treated_share * running
+    held = (0.0, 0.0) if member.met is None else span_shares(member.met, span.start_week, span.end_week, decided)
+    return _Shares(member.exposed_share * after, member.treated_share * running, held)
 
 
 def _posteriors(members: Sequence[Member]) -> dict[tuple[str, str], float]:
@@ -338,16 +375,17 @@ def _compound(steps: Sequence[_Steps], of: Callable[[_Steps], float]) -> float:
     return math.prod(1 + of(one) for one in steps) - 1
 
 
-def _row(member: Member, shares: tuple[float, float], step: _Steps | None, posterior: float | None) -> MemberRow:
+def _row(member: Member, shares: _Shares, step: _Steps | None, posterior: float | None) -> MemberRow:
     row = MemberRow(
-        key=member.key, variant=member.variant, state=member.state, launched_share=shares[0], running_share=shares[1],
+        key=member.key, variant=member.variant, state=member.state, launched_share=shares.launched,
+        running_share=shares.running, held_out_share=None if member.met is None else sum(shares.held),
         reason=member.reason,
     )  # fmt: skip
     if step is None or member.reading is None:
         return row
     return replace(
         row, lift=member.reading.lift, shrunk=step.shrunk, aged=step.aged, diluted=step.diluted, running=step.running,
-        posterior=posterior,
+        held_out=None if member.met is None else step.held_out, posterior=posterior,
     )  # fmt: skip
 
 

@@ -125,6 +125,32 @@ class HoldoutRow(ClaimedComparison):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContaminationRow:
+    """Units held out that met a treatment of a member all the same, before as_of; a number or a reason.
+
+    Attributes:
+        member, variant: None for any of those that were launched when the look was taken.
+        launched: whether the treatment was launched then.
+        held_out: units held out that count.
+        met: those of them that met it; with a reason beside it, at least so many.
+        weekly: the share of their days after they met it, by calendar week from the holdout's start.
+    """
+
+    member: str | None
+    variant: str | None
+    launched: bool
+    held_out: int
+    met: int | None
+    weekly: tuple[float, ...] = ()
+    reason: str | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Of the units held out; None where it is not known, or nobody is held out yet."""
+        return self.met / self.held_out if self.met is not None and self.held_out else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrajectoryRow(Comparison):
     """The effect in one week since exposure (weekly) or on the average of weeks 0..week (cumulative)."""
 
@@ -453,3 +479,4 @@ class Scorecard:
     survival_comparisons: tuple[SurvivalComparisonRow, ...] = ()
     recommendations: tuple[RecommendationRow, ...] = ()
     holdout: tuple[HoldoutRow, ...] = ()
+    contamination: tuple[ContaminationRow, ...] = ()

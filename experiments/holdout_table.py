@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from analysis.holdout import metrics_read, newest
 from analysis.plan import Metric
 from analysis.reconciliation import MemberRow, PartName, Reconciliation
-from analysis.results import HoldoutRow, Scorecard
+from analysis.results import ContaminationRow, HoldoutRow, Scorecard
 from experiments import formatting, tables
-from experiments.services.holdouts import MEMBERS_UNKNOWN, SPANS, Beside, Size, sizes
+from experiments.services.holdouts import MEMBERS_UNKNOWN, SPANS, Beside, Bound, Size, sizes
 
 #: What each part of the gap is, in words.
 PARTS: dict[PartName, str] = {
@@ -30,10 +30,12 @@ def render(card: Scorecard, found: Beside | None, *, width: int = tables.DEFAULT
         lines += tables.wrapped(f"No launches and no sum of lifts: {MEMBERS_UNKNOWN}.", width)
     else:
         lines += ["", *_launches(found)]
+        lines += [line for said in contaminated(card, found) for line in tables.wrapped(said, width)]
         lines += [line for size in sizes(card) for line in tables.wrapped(smallest(size), width)]
         for metric in metrics_read(plan):
             told = [one for one in (found.of(metric.key, kind) for kind in SPANS) if one is not None]
             lines += [line for one in told[:1] for line in _reconciled(one, width)]
+            lines += tables.wrapped(bounded(found.bound(metric.key, SPANS[0])), width, tables.INDENT)
             lines += [line for one in told[1:] for line in _in_short(one, width)]
     return tables.plain("\n".join(lines)) + "\n"
 
@@ -99,6 +101,34 @@ def _launches(found: Beside) -> Iterator[str]:
     yield from tables.aligned(rows)
 
 
+def contaminated(card: Scorecard, found: Beside) -> Iterator[str]:
+    """Who of the units held out met a launch all the same, and of which members that is not known; in sentences."""
+    if found.met is None:
+        return
+    yield met_words(found.met)
+    unknown = [row for row in card.contamination if row.member and row.met is None]
+    for key, reason in dict.fromkeys((row.member, row.reason) for row in unknown):
+        yield tables.printable(f"Who of the units held out met {key} is not known: {reason}.")
+
+
+def met_words(met: ContaminationRow) -> str:
+    """How many units held out met a launch, in a sentence."""
+    if met.met is None:
+        return f"How many units held out met a launch is not known: {met.reason}."
+    share = "" if met.share is None else f" ({formatting.percent(met.share, signed=False)})"
+    least, why = ("at least ", f": {met.reason}") if met.reason else ("", "")
+    count, held_out = formatting.count(met.met), formatting.count(met.held_out)
+    return f"Of {held_out} units held out {least}{count}{share} met a launch{why}."
+
+
+def bounded(bound: Bound | None) -> str:
+    """What units held out that met a launch may hide of an effect, in a sentence; nothing where they hide none."""
+    if bound is None or bound.lift is None or not bound.hides:
+        return ""
+    lift = formatting.percent(bound.lift)
+    return f"If units held out that met a launch had all of what is launched, the whole lift is {lift}."
+
+
 def _reconciled(one: Reconciliation, width: int) -> Iterator[str]:
     span = weeks_of(one.span.start_week, one.span.end_week)
     yield ""
@@ -108,7 +138,7 @@ def _reconciled(one: Reconciliation, width: int) -> Iterator[str]:
         yield from tables.aligned([("member", "headline", "corrected", "aged", "met by", "adds"), *map(_member, told)])
     rows = [("sum of lifts", formatting.percent(one.raw), "", "")]
     for part in one.parts:
-        words = "not measured" if part.reason else PARTS[part.name]
+        words = "not measured of all" if part.reason else PARTS[part.name]
         rows.append((part.name, formatting.percent(part.value), formatting.percent(part.total), words))
         if part.name == "contamination":
             rows.append(("expected", "", formatting.percent(part.total), ""))

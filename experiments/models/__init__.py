@@ -15,7 +15,7 @@ from experiments.models.draft import Draft
 from experiments.models.event import EventName
 from experiments.models.evidence import Evidence
 from experiments.models.experiment import CannotChange, CannotDecide, CannotStart, Experiment, Variant
-from experiments.models.holdout import HoldoutRow
+from experiments.models.holdout import ContaminationRow, HoldoutRow
 from experiments.models.look import Claim, Look, LookCell
 from experiments.models.metric import Metric, MetricUse
 from experiments.models.moments import (
@@ -45,8 +45,8 @@ from experiments.models.traffic import ForcedVariant, HoldoutMember, Layer, SdkK
 
 __all__ = [
     "AdjustedHazardRow", "Amendment", "ApiToken", "AuditEntry", "CannotChange", "CannotDecide", "CannotStart",
-    "CheckRow", "Claim", "ConflictRow", "CurrentTriangle", "Decision", "DepartureRow", "Draft", "EffectRow",
-    "EventCell", "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "ForcedVariant",
+    "CheckRow", "Claim", "ConflictRow", "ContaminationRow", "CurrentTriangle", "Decision", "DepartureRow", "Draft",
+    "EffectRow", "EventCell", "EventName", "Evidence", "Experiment", "FactCountRow", "FlipRow", "ForcedVariant",
     "HazardPeriodRow", "HeterogeneityRow", "HoldoutMember", "HoldoutRow", "Layer", "Look", "LookCell",
     "LookExclusion", "LookUnits", "Metric", "MetricUse", "MomentsCell", "NaiveLaunchRow", "OecRow", "OutcomeRow",
     "Person", "Plan", "RecommendationRow", "ReplayStepRow", "ReversalRow", "RollbackRow", "SdkKey", "Source",

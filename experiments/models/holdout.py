@@ -1,12 +1,13 @@
-"""What a look at a holdout says by calendar week."""
+"""What a look at a holdout says by calendar week, and who was held out of a launch in vain."""
 
 from typing import get_args
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from analysis import results
-from experiments.models.constraints import finite, one_of, ordered
+from experiments.models.constraints import finite, one_of, or_reason, ordered, whole
 from experiments.models.rows import KEY_LENGTH, ClaimedRow, ResultRow, claim, comparison
 
 
@@ -41,3 +42,33 @@ class HoldoutRow(ClaimedRow):
 
     def __str__(self) -> str:
         return f"{self.metric}, {self.kind}, weeks {self.start_week}-{self.end_week - 1}"
+
+
+class ContaminationRow(ResultRow):
+    """Units held out that met a member's treatment all the same."""
+
+    result = results.ContaminationRow
+
+    member = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - as in the dataclass
+    variant = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - as in the dataclass
+    launched = models.BooleanField()
+    held_out = models.BigIntegerField()
+    met = models.BigIntegerField(null=True)
+    weekly = ArrayField(models.FloatField())
+    reason = models.TextField(null=True)  # noqa: DJ001 - as in the dataclass
+
+    class Meta(ResultRow.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["look", "member", "variant"], nulls_distinct=False, name="contamination_is_unique"
+            ),
+            models.CheckConstraint(condition=whole("member", "variant"), name="contamination_names_a_treatment"),
+            models.CheckConstraint(
+                condition=Q(held_out__gte=0) & (Q(met__isnull=True) | Q(met__gte=0, met__lte=F("held_out"))),
+                name="contamination_is_a_part",
+            ),
+            models.CheckConstraint(condition=or_reason("met"), name="contamination_is_a_number_or_a_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member or 'any launch'}: {self.met} of {self.held_out}"

@@ -13,7 +13,7 @@ from experiments.models.claims import (
     ReversalRow,
     RollbackRow,
 )
-from experiments.models.holdout import HoldoutRow
+from experiments.models.holdout import ContaminationRow, HoldoutRow
 from experiments.models.look import Look
 from experiments.models.results import CheckRow, EffectRow, LookExclusion, LookUnits, TrajectoryRow
 from experiments.models.rows import ResultRow
@@ -33,7 +33,11 @@ TABLES: Mapping[str, type[ResultRow]] = {
     "survival_comparisons": SurvivalComparisonRow,
     "recommendations": RecommendationRow,
     "holdout": HoldoutRow,
+    "contamination": ContaminationRow,
 }
+
+#: What experiments have none of.
+_OF_HOLDOUTS = (HoldoutRow, ContaminationRow)
 
 
 def write_scorecard(look: Look, scorecard: Scorecard) -> None:
@@ -58,7 +62,7 @@ def read_scorecard(look: Look, trajectory: Q | None = None) -> Scorecard:
     chosen = {"trajectory": trajectory} if trajectory is not None else {}
     plan = look.plan.load()
     # Experiments have none of a holdout's rows: they are not asked for.
-    tables = {part: table for part, table in TABLES.items() if table is not HoldoutRow or plan.kind == "holdout"}
+    tables = {part: table for part, table in TABLES.items() if table not in _OF_HOLDOUTS or plan.kind == "holdout"}
     return Scorecard(
         plan=plan, as_of=look.as_of, look=look.number, planned_looks=look.planned_looks,
         first_fact=look.first_fact, last_fact=look.last_fact, fact_rows=look.fact_rows,

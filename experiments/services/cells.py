@@ -5,7 +5,9 @@ claim's token still stands. What comes next is a query, so nothing is lost with 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from django.conf import settings
@@ -14,15 +16,17 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from analysis import scorecard as scorecards
+from analysis.plan import Plan as PlanBody
 from analysis.replay import Replay, replay
+from analysis.results import ContaminationRow
 from analysis.triangle import Triangle, combine
 from experiments import logs, queue
 from experiments.models import Claim, CurrentTriangle, Look, LookCell, Plan, write_replay, write_scorecard
 from experiments.models.look import CHECK, DONE, FINISH, MOMENTS, PLANNED, RUNNING, STAGES, WAITING
 from experiments.models.packing import pack_triangle, unpack_triangle
-from experiments.services import leases
+from experiments.services import contamination, leases
 from experiments.sources import registry
-from experiments.sources.base import SourceProblem
+from experiments.sources.base import Source, SourceProblem
 
 log = logging.getLogger(__name__)
 
@@ -87,35 +91,42 @@ def _claim(cell_id: int) -> Claim | None:
 def _work(cell: LookCell, now: datetime) -> Callable[[Claim], bool]:
     """Do the slow part, and return what is left: to write the result where the claim still stands."""
     if cell.kind == FINISH:
-        return _finished(cell.look)
+        return _finished(cell.look, now)
     packed = _read(cell, now)
     return lambda claim: _delivered(claim, packed)
 
 
 def _read(cell: LookCell, now: datetime) -> bytes:
-    """Read one part of the data, and then make sure that it was the data the look was planned for."""
-    look, experiment = cell.look, cell.look.plan.experiment
-    plan = look.plan.load()
-    with registry.open_source(experiment.source.spec, experiment.today(now)) as source:
+    """Read one part of the data."""
+    look, plan = cell.look, cell.look.plan.load()
+    with _opened(look, now) as source:
         if cell.kind == CHECK:
             part = source.read_tallies(plan, look.as_of)
         else:
             partitions = look.cells.filter(kind=MOMENTS).count()
             part = source.read_partition(plan, look.as_of, cell.partition, partitions)
-        # Asked after reading: data may have been added or replaced since the look was planned, or while they were read.
-        if source.fingerprint(plan) != look.fingerprint:
-            raise SourceProblem(DATA_CHANGED)
     return pack_triangle(part)
+
+
+@contextmanager
+def _opened(look: Look, now: datetime) -> Iterator[Source]:
+    """Open a look's data, and make sure in the end that they were those the look was planned for."""
+    experiment = look.plan.experiment
+    with registry.open_source(experiment.source.spec, experiment.today(now)) as source:
+        yield source
+        # Asked after reading: data may have been added or replaced since the look was planned, or while they were read.
+        if source.fingerprint(look.plan.load()) != look.fingerprint:
+            raise SourceProblem(DATA_CHANGED)
 
 
 def _delivered(claim: Claim, packed: bytes) -> bool:
     return LookCell.objects.held(claim).update(state=DONE, result=packed, token=None, lease_until=None, error="") == 1
 
 
-def _finished(look: Look) -> Callable[[Claim], bool]:
+def _finished(look: Look, now: datetime) -> Callable[[Claim], bool]:
     """Add up the parts in a fixed order and estimate; return what writes all rows in one transaction."""
     triangle = _combined(look)
-    scorecard = scorecards.build(triangle)
+    scorecard = replace(scorecards.build(triangle), contamination=_contamination(look, triangle.plan, now))
     # A holdout's advice is to go on measuring: there is nothing to replay.
     replayed = replay(triangle) if triangle.plan.kind == "experiment" else Replay((), ())
 
@@ -136,6 +147,15 @@ def _finished(look: Look) -> Callable[[Claim], bool]:
         return True
 
     return deliver
+
+
+def _contamination(look: Look, plan: PlanBody, now: datetime) -> tuple[ContaminationRow, ...]:
+    """Who was held out and met a launch: of a holdout, from its exposures and those of its members."""
+    if plan.kind != "holdout":
+        return ()
+    with _opened(look, now) as source:
+        units = contamination.units_of(source, plan, look.as_of)
+    return contamination.measured(plan, look.as_of, units, now)
 
 
 def _combined(look: Look) -> Triangle:

@@ -1,11 +1,14 @@
 """What every data source offers, and how it says that data cannot be used."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.past import Past
 from analysis.plan import Plan
@@ -71,6 +74,21 @@ class Inspection:
     partitions: int
 
 
+@dataclass(frozen=True, eq=False)
+class UnitDays:
+    """Some units of a source with a variant and the first day in it; all arrays have the shape (rows,).
+
+    Attributes:
+        units: fingerprints, the same for the same id in every source (``Dialect.fingerprint``).
+        variants: places in the plan's variants.
+        days: days from the plan's start_date, negative before it.
+    """
+
+    units: NDArray[np.uint64]
+    variants: NDArray[np.int32]
+    days: NDArray[np.int32]
+
+
 class Source(Protocol):
     """A data source opened for one plan. ``today`` is the last day that data may carry."""
 
@@ -96,6 +114,14 @@ class Source(Protocol):
 
     def read(self, plan: Plan, as_of: date) -> Triangle:
         """Return the whole triangle: tallies and all partitions added up."""
+        ...
+
+    def unit_days(self, plan: Plan, as_of: date, *, counted: bool) -> Iterator[UnitDays]:
+        """Stream which units were exposed to which variant before as_of, and since when.
+
+        ``counted``: the units that count, each once. Otherwise every variant of the plan that a unit was exposed to.
+        Raises SourceProblem.
+        """
         ...
 
     def __enter__(self) -> Self: ...

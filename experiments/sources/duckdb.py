@@ -8,9 +8,12 @@ partitions, so that the matrix has a bounded size whatever the number of units.
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
 
 from analysis import windows
 from analysis.moments import Array
@@ -20,7 +23,7 @@ from experiments.sources import matrix
 from experiments.sources.base import SourceProblem, SourceSpec
 from experiments.sources.duckdb_files import open_table, spec_files
 from experiments.sources.duckdb_locked import locked_connection
-from experiments.sources.duckdb_pass import batches
+from experiments.sources.duckdb_pass import arrays, batches
 from experiments.sources.duckdb_tables import DUCKDB
 from experiments.sources.exposures import covariates, resolve
 from experiments.sources.table_source import TableSource
@@ -91,6 +94,10 @@ class DuckDBSource(TableSource):
         rows = batches(connection, plan, as_of, self._facts, columns.unit, at, codes, exposures.units)
         filled, facts = matrix.fill(rows, plan, codes, exposures.units, self._buffer)
         return exposures, filled, facts, covariates(connection, plan) if plan.covariates else None
+
+    def stream(self, query: str) -> Iterator[list[NDArray[Any]]]:
+        """See ``TableSource.stream``."""
+        return arrays(self._connection, query)
 
 
 def open_files(spec: SourceSpec, today: date) -> DuckDBSource:

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis import windows
@@ -32,16 +31,15 @@ def batches(
     """Stream the facts of known units before as_of. The table ``units`` must be there, with ``units`` counted ones."""
     columns = value_columns(plan)
     query = _query(plan, as_of, facts, unit, at, codes, units)
+    for slots, code, *found in arrays(connection, query):
+        values = dict(zip(columns, found, strict=True))
+        yield Batch(slots, code, None, [values.get(series.column or "") for series in plan.series])
+
+
+def arrays(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[NDArray[Any]]]:
+    """Stream the rows of a query as arrays, one a column."""
     for batch in connection.sql(query).to_arrow_reader(_BATCH_ROWS):
-        values = {column: _array(batch, place) for place, column in enumerate(columns, start=2)}
-        yield Batch(
-            _array(batch, 0), _array(batch, 1), None, [values.get(series.column or "") for series in plan.series]
-        )
-
-
-def _array(batch: pa.RecordBatch, column: int) -> NDArray[Any]:
-    array: NDArray[Any] = batch.column(column).to_numpy(zero_copy_only=False)
-    return array
+        yield [column.to_numpy(zero_copy_only=False) for column in batch.columns]
 
 
 def _query(plan: Plan, as_of: date, facts: Table, unit: str, at: Moment, codes: FactCodes, units: int) -> str:

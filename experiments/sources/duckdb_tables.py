@@ -52,6 +52,9 @@ class DuckDBDialect(Dialect):
     def as_unit(self, name: str, kind: str) -> str:
         return name
 
+    def fingerprint(self, name: str) -> str:
+        return f"CAST('0x' || substr(sha256({self.as_text(name)}), 1, 16) AS UBIGINT)"
+
     def text_time(self, name: str, timezone: str) -> str:
         is_local = f"regexp_full_match({name}, {literal(f'{ISO_DAY}|{ISO_CLOCK}')})"
         is_zoned = f"regexp_full_match({name}, {literal(ISO_ZONED)})"

@@ -7,9 +7,10 @@ and is scattered into the same dense matrix as rows of files are. All of it in o
 import hashlib
 from collections.abc import Iterator
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psycopg
+from numpy.typing import NDArray
 
 from analysis import windows
 from analysis.moments import Array
@@ -104,6 +105,10 @@ class PostgresSource(TableSource):
         rows = self._batches(plan, end, units, codes)
         filled, facts = matrix.fill(rows, plan, codes, exposures.units, self._buffer)
         return exposures, filled, facts, covariates(self._connection, plan, units) if plan.covariates else None
+
+    def stream(self, query: str) -> Iterator[list[NDArray[Any]]]:
+        """See ``TableSource.stream``."""
+        return blocks(self._connection, query, ["i8", "i4", "i4"])
 
     def _batches(self, plan: Plan, end: date, units: str, codes: matrix.FactCodes) -> Iterator[matrix.Batch]:
         at = time_sql(self._facts, self._spec.columns.at, plan.timezone)

@@ -66,6 +66,10 @@ class PostgresDialect(Dialect):
             return name
         return self.as_text(name) if kind == "VARCHAR" else f"CAST({name} AS BIGINT)"
 
+    def fingerprint(self, name: str) -> str:
+        first = f"substring(sha256(convert_to(CAST({name} AS TEXT), 'UTF8')) FROM 1 FOR 8)"
+        return f"CAST(CAST('x' || encode({first}, 'hex') AS BIT(64)) AS BIGINT)"  # whole numbers here have a sign
+
     def text_time(self, name: str, timezone: str) -> str:
         def read(pattern: str, kind: str, time: str) -> str:
             looks_so = f"{name} ~ {literal(f'^(?:{pattern})$')}"

@@ -1,15 +1,20 @@
 """What sources of two tables share, whichever database reads them: checks, tallies, and the moments of a partition."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from datetime import date
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import windows
 from analysis.moments import Array
 from analysis.plan import Plan
 from analysis.triangle import FactCount, FactWeek, Triangle, combine
 from experiments.sources import fact_tallies, matrix
-from experiments.sources.base import Inspection, SourceProblem, SourceSpec, listed
+from experiments.sources.base import Inspection, SourceProblem, SourceSpec, UnitDays, listed
 from experiments.sources.tables import (
     Connection,
     Dialect,
@@ -25,7 +30,7 @@ from experiments.sources.tables import (
     quoted,
     time_sql,
 )
-from experiments.sources.units import Exposures, ExposureTimes
+from experiments.sources.units import Exposures, ExposureTimes, unit_days
 
 #: Size of the dense matrix of one hash partition of units.
 PARTITION_BYTES = 320 * 2**20
@@ -79,6 +84,10 @@ class TableSource(ABC):
         (units, covariates), where the plan has any.
         """
 
+    @abstractmethod
+    def stream(self, query: str) -> Iterator[list[NDArray[Any]]]:
+        """Yield the rows of a query of (64-bit number, 32-bit number, 32-bit number) without nulls, some at a time."""
+
     def bind(self, plan: Plan) -> None:  # noqa: B027 - most sources have the same tables for every plan
         """Get ready to read for a plan. Called before anything else is done with it."""
 
@@ -109,11 +118,7 @@ class TableSource(ABC):
         columns, connection = self._spec.columns, self.asked()
         kinds = {}
         for table in (self._exposures, self._facts):
-            kind = table.need(columns.unit, "it holds the unit ids")
-            family = id_family(kind)
-            if family is None:
-                raise table.problem(columns.unit, f"is of type {kind}; unit ids are integers, text or uuids")
-            kinds[table.label] = family
+            kinds[table.label] = self._id_family(table)
         if len(set(kinds.values())) > 1:
             found = " and ".join(f"{family} in {label}" for label, family in kinds.items())
             raise SourceProblem(f"column `{columns.unit}`: unit ids are {found}; both tables need the same type")
@@ -129,14 +134,26 @@ class TableSource(ABC):
             for column in metric.adjust:
                 check_covariate(connection, self._exposures, column, f"metric `{metric.key}`, which adjusts for it,")
 
+    def _id_family(self, table: Table) -> str:
+        column = self._spec.columns.unit
+        kind = table.need(column, "it holds the unit ids")
+        family = id_family(kind)
+        if family is None:
+            raise table.problem(column, f"is of type {kind}; unit ids are integers, text or uuids")
+        return family
+
+    def _check_named(self) -> None:
+        """Refuse exposures with rows that name no unit."""
+        table, column = self._exposures, self._spec.columns.unit
+        found = self.asked().execute(f"SELECT count(*) FROM {table.view} WHERE {quoted(column)} IS NULL").fetchall()
+        if found[0][0]:
+            raise table.problem(column, f"{found[0][0]:,} rows have no unit id; every row needs one")
+
     def _check_variants(self, plan: Plan) -> None:
         """Refuse exposures without units in every variant of the plan, or with rows that name no unit."""
+        self._check_named()
         name = quoted(self._spec.columns.variant)
-        unit = quoted(self._spec.columns.unit)
         table, connection = self._exposures, self.asked()
-        nameless = connection.execute(f"SELECT count(*) FROM {table.view} WHERE {unit} IS NULL").fetchall()[0][0]
-        if nameless:
-            raise table.problem(self._spec.columns.unit, f"{nameless:,} rows have no unit id; every row needs one")
         keys = listed([literal(variant.key) for variant in plan.variants])
         counted = f"SELECT {table.dialect.as_text(name)} AS value, count(*) AS number FROM {table.view} GROUP BY 1"
         rows = connection.execute(
@@ -176,6 +193,23 @@ class TableSource(ABC):
         total = matrix.summed(plan, filled, exposures.groups)
         rows = None if found is None else matrix.unit_rows(plan, filled, exposures.groups, found)
         return Triangle(plan, as_of, total.cells, exposures.tallies, facts, None, exposures.left, total.events, rows)
+
+    def unit_days(self, plan: Plan, as_of: date, *, counted: bool) -> Iterator[UnitDays]:
+        """See ``Source.unit_days``. Checks the exposures first, so that no row is passed over unseen."""
+        self.bind(plan)
+        columns, table = self._spec.columns, self._exposures
+        try:
+            self._id_family(table)
+            table.need(columns.variant, "it holds the variants")
+            self._check_named()
+            self._last_day(table, columns.exposed_at, plan)
+            times = ExposureTimes(time_sql(table, columns.exposed_at, plan.timezone))
+            end = windows.read_until(plan, as_of)
+            for units, variants, days in self.stream(unit_days(plan, end, columns, times, table, counted=counted)):
+                # PostgreSQL gives the same bits as a number with a sign.
+                yield UnitDays(units.view(np.uint64), variants, days)
+        except self.dialect.errors as error:
+            raise self._unreadable(error) from error
 
     def read(self, plan: Plan, as_of: date) -> Triangle:
         """See ``Source.read``. Checks the data first, so that one call is enough."""

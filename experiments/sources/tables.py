@@ -88,6 +88,10 @@ class Dialect(ABC):
         """SQL of a unit id of a type, as ids of both tables are compared."""
 
     @abstractmethod
+    def fingerprint(self, name: str) -> str:
+        """SQL of 64 bits that stand for a unit id in all sources, whatever its type; see ``assignment.fingerprint``."""
+
+    @abstractmethod
     def text_time(self, name: str, timezone: str) -> str:
         """SQL of the time on the clock in ``timezone`` that ISO text says, null where it says none."""
 

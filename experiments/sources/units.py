@@ -5,7 +5,7 @@ that holds: first exposed before start, first exposed after enrollment, first ex
 in another variant. It has left on the first of the days its rows name, or on the row's own day if that is later.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from analysis.plan import Plan
@@ -62,6 +62,23 @@ class Exposures:
     @property
     def units(self) -> int:
         return sum(group.units for group in self.groups)
+
+
+def unit_days(plan: Plan, end: date, columns: Columns, times: ExposureTimes, table: Table, *, counted: bool) -> str:
+    """Query of the rows of ``base.UnitDays`` from exposures before ``end``.
+
+    ``counted``: the units that count, each once. Otherwise every variant of the plan that a unit was exposed to, also
+    of units that are left out: once in each.
+    """
+    rows = seen(replace(plan, segments=(), metrics=()), end, columns, times, table, "")
+    if counted:
+        grouped = (
+            f"SELECT unit, min(code) AS code, min(day) AS day FROM ({rows}) s GROUP BY unit HAVING min(code) >= 0 "
+            f"AND min(code) = max(code) AND min(day) >= 0 AND min(day) < {7 * plan.enrollment_weeks}"
+        )
+    else:
+        grouped = f"SELECT unit, code, min(day) AS day FROM ({rows}) s WHERE code >= 0 GROUP BY unit, code"
+    return f"SELECT {table.dialect.fingerprint('unit')} AS unit, code, day FROM ({grouped}) g"
 
 
 def tallies_of(left_out: list[tuple[int, int, int]]) -> dict[int, Tally]:

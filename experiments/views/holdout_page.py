@@ -12,7 +12,7 @@ from experiments.charts import holdout as charts
 from experiments.charts.holdout import Bar
 from experiments.charts.tones import label, tone
 from experiments.charts.vega import Spec
-from experiments.holdout_table import PARTS, verdict, weeks_of
+from experiments.holdout_table import PARTS, bounded, contaminated, verdict, weeks_of
 from experiments.services.holdouts import SPANS, Beside, Size, sizes
 from experiments.views.estimates import MISSING, Estimate
 from experiments.views.figures import Figure, figure
@@ -42,7 +42,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Section:
-    """A metric's chart and its reconciliation, now; ``short`` says the same of all weeks."""
+    """A metric's chart and its reconciliation, now; ``short`` says the same of all weeks.
+
+    ``bound``: what units held out that met a launch may hide, in words; empty where none did.
+    """
 
     metric: Metric
     title: str
@@ -53,6 +56,7 @@ class Section:
     zero: float
     members: tuple[MemberRow, ...]
     verdict: str
+    bound: str
     short: str
     open: bool
 
@@ -66,6 +70,7 @@ class Page:
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
     beside: Beside
+    contamination: tuple[str, ...]
 
 
 def page(card: Scorecard, beside: Beside) -> Page:
@@ -76,6 +81,7 @@ def page(card: Scorecard, beside: Beside) -> Page:
         card=card, plan=card.plan, weeks=card.look, advice=next(iter(card.recommendations), None),
         rows=tuple(_row(card, metric, by_key[metric.key]) for metric in metrics),
         sections=tuple(_section(card, beside, metric) for metric in metrics), beside=beside,
+        contamination=tuple(contaminated(card, beside)),
     )  # fmt: skip
 
 
@@ -107,7 +113,8 @@ def _section(card: Scorecard, beside: Beside, metric: Metric) -> Section:
     return Section(
         metric=metric, title=title, figure=_figure(card, beside, metric, title), rows=read, found=found, steps=steps,
         zero=zero, members=tuple(row for row in members if row.lift is not None or row.reason),
-        verdict=verdict(found) if found else "", short=_in_short(whole), open=metric.role == "primary",
+        verdict=verdict(found) if found else "", bound=bounded(beside.bound(metric.key, SPANS[0])),
+        short=_in_short(whole), open=metric.role == "primary",
     )  # fmt: skip
 
 

@@ -86,6 +86,24 @@ def test_events_read_like_the_same_rows_in_files(timezone: str, tmp_path: Path) 
         agreement.assert_same_triangle(sent.read(past.plan, past.as_of), files.read(past.plan, past.as_of), SAME)
 
 
+def test_units_of_sent_events_are_those_of_the_same_rows_in_files(tmp_path: Path) -> None:
+    world, events = shop(Recipe("sent", 61, times="timestamptz", timezone="America/New_York", units=200))
+    stored(events + [{**event, "id": f"x{event['id']}", "experiment": "another"} for event in events[:50]], NOW)
+    as_of = worlds.as_of(world.recipe, "mid")
+    with open_source(worlds.write(world, tmp_path), worlds.TODAY) as files, open_source(SPEC, worlds.TODAY) as sent:
+        for counted in (True, False):
+            found, expected = (
+                sorted(
+                    row
+                    for part in source.unit_days(world.plan, as_of, counted=counted)
+                    for row in zip(part.units.tolist(), part.variants.tolist(), part.days.tolist(), strict=True)
+                )
+                for source in (sent, files)
+            )
+            assert found == expected
+            assert found
+
+
 def test_a_look_of_sent_events_is_that_of_the_same_rows_in_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from experiments.services import cells, holdouts
 from experiments.services.analyze import analyze
 from experiments.services.apply import apply
 from experiments.services.holdouts import Beside, NoHoldout, holdout_card
+from experiments.services.members import members as members_of_plan
 from experiments.services.refresh import plan_look
 from experiments.services.results import NoSuchExperiment, find_experiment, stored_scorecard
 from experiments.sources.base import SourceSpec
@@ -173,6 +174,17 @@ def test_json_has_all_of_it_with_a_reason_for_every_null(season: Winter) -> None
         assert row["reason"] or set(empty) <= {
             "margin", "verdict", "sequential", "p_value_adjusted", "band_low", "band_high", "reason",
         }  # fmt: skip
+    # Nobody held out is in any member's exposures: measured, and none.
+    held = int((season.world.held_out & (season.world.cohort < 26)).sum())
+    assert [(one["member"], one["held_out"], one["met"], one["reason"]) for one in part["contamination"]] == [
+        (key, held, 0, None) for key in sorted(CHOSEN)
+    ]
+    together = part["met_a_launch"]
+    assert (together["held_out"], together["met"], together["share"], together["reason"]) == (held, 0, 0.0, None)
+    for one in together["bounds"]:
+        row = newest(season.card.holdout, one["metric"], one["kind"])
+        assert row is not None
+        assert (one["effect"], one["lift"]) == pytest.approx((row.effect, row.lift))
     assert [one["key"] for one in part["launches"]] == ["winter-autoplay", "winter-feed", "winter-cards"]
     spans = [(one["metric"], one["span"]["kind"]) for one in part["reconciliation"]]
     assert spans == [("lines", "now"), ("lines", "cumulative"), ("active", "now"), ("active", "cumulative")]
@@ -185,7 +197,7 @@ def test_the_terminal_shows_effects_launches_and_the_sum(season: Winter) -> None
     for part in (
         "weeks 1-25, so far", "weeks 22-25, now", "Decided on its members", "winter-autoplay (treatment)",
         "lines: the sum of launched lifts against weeks 22-25, now", "sum of lifts", "The rest is more than noise",
-        "2.3 x that of an even", "Recommendation: KEEP RUNNING",
+        "units held out 0 (0.0 %) met a launch", "2.3 x that of an even", "Recommendation: KEEP RUNNING",
     ):  # fmt: skip
         assert part in text
     assert text.isascii()
@@ -201,17 +213,17 @@ def test_a_pass_without_a_database_has_the_same_effects_and_says_what_it_cannot_
     for mine, stored in zip(card.holdout, season.card.holdout, strict=True):
         assert mine.effect == (None if stored.effect is None else pytest.approx(stored.effect, rel=1e-9))
     part = json.loads(written(card, "json", StringIO()))["holdout"]
-    assert (part["launches"], part["reconciliation"]) == (None, None)
+    assert {part[name] for name in ("launches", "reconciliation", "contamination", "met_a_launch")} == {None}
     assert part["reason"] == holdouts.MEMBERS_UNKNOWN
     assert "No launches and no sum of lifts" in written(card, "table", StringIO())
 
 
 def test_members_are_named_or_of_a_layer_or_say_so_themselves(season: Winter) -> None:
     plan = season.card.plan
-    assert [one.key for one in holdouts.members(plan)] == sorted(CHOSEN)
+    assert [one.key for one in members_of_plan(plan)] == sorted(CHOSEN)
     Experiment.objects.filter(key="winter-tips").update(key="other")
     # It is not named any more, and respects the holdout by its own plan.
-    assert "other" in [one.key for one in holdouts.members(replace(plan, members=()))]
+    assert "other" in [one.key for one in members_of_plan(replace(plan, members=()))]
 
 
 def test_an_experiment_is_no_holdout(season: Winter) -> None:

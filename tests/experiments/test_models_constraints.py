@@ -18,6 +18,7 @@ from experiments.models import (
     Amendment,
     CheckRow,
     ConflictRow,
+    ContaminationRow,
     CurrentTriangle,
     Decision,
     DepartureRow,
@@ -188,6 +189,13 @@ REFUSED: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("holdout_span_has_weeks", HoldoutRow, {"end_week": 1}),
     ("holdout_band_is_ordered", HoldoutRow, {"band_low": 2.0, "band_high": 1.0}),
     ("holdout_band_is_ordered", HoldoutRow, {"band_low": nan, "band_high": nan}),
+    ("contamination_names_a_treatment", ContaminationRow, {"variant": None}),
+    ("contamination_names_a_treatment", ContaminationRow, {"member": None}),
+    ("contamination_is_a_part", ContaminationRow, {"met": 11}),
+    ("contamination_is_a_part", ContaminationRow, {"met": -1}),
+    ("contamination_is_a_part", ContaminationRow, {"met": None, "held_out": -1, "reason": "why"}),
+    ("contamination_is_a_number_or_a_reason", ContaminationRow, {"met": None}),
+    ("contamination_is_a_number_or_a_reason", ContaminationRow, {"met": None, "reason": ""}),
     *(
         (rule.replace("effect_", "holdout_", 1), HoldoutRow, values)
         for rule, values in [
@@ -284,6 +292,7 @@ TWICE: list[tuple[str, type[models.Model], dict[str, Any]]] = [
     ("effect_is_unique", EffectRow, {"position": 99}),
     ("trajectory_week_is_unique", TrajectoryRow, {"position": 99}),
     ("holdout_week_is_unique", HoldoutRow, {"position": 99}),
+    ("contamination_is_unique", ContaminationRow, {"position": 99}),
     ("reversal_is_unique", ReversalRow, {"position": 99}),
     ("conflict_is_unique", ConflictRow, {"position": 99}),
     ("heterogeneity_is_unique", HeterogeneityRow, {"position": 99}),
@@ -350,6 +359,9 @@ def results(look: Look) -> None:
         look=look, metric="m", role="primary", kind="cumulative", start_week=1, end_week=2, readable_from=DAY,
         **COMPARISON, **CLAIM,
     )  # fmt: skip
+    ContaminationRow.objects.create(
+        look=look, position=0, member="ranker", variant="treatment", launched=True, held_out=10, met=4, weekly=[0, 0.4]
+    )
     ReversalRow.objects.create(look=look, **row, **REVERSAL)
     ConflictRow.objects.create(
         look=look, position=0, variant="treatment", short_metric="lines", long_metric="active", state="none",
