@@ -9,6 +9,7 @@ from ninja import Query, Router
 
 from analysis.results import Scorecard, TrajectoryKind
 from experiments.api.door import Token, token_of
+from experiments.api.holdout_schema import HoldoutScorecardOut
 from experiments.api.parameters import KEY_PATTERN, AsOf, Day, Key, Name, answers
 from experiments.api.problems import FieldProblem, Refused
 from experiments.api.schemas import (
@@ -26,7 +27,7 @@ from experiments.api.schemas import (
     Trajectories,
 )
 from experiments.api.scorecard_schema import Recommendation, ScorecardOut
-from experiments.services import past, portfolio, replays, results, scorecards
+from experiments.services import holdouts, past, portfolio, replays, results, scorecards
 from experiments.services.portfolio import PortfolioEntry
 from experiments.services.suggest import did_you_mean
 
@@ -104,10 +105,15 @@ def look(request: HttpRequest, key: Key, as_of: Day) -> LookOut:
     return LookOut.from_orm(results.look_status(key, as_of))
 
 
-@router.get("/experiments/{key}/scorecard", response=answers(ScorecardOut, 404), summary="The scorecard of a look")
+@router.get(
+    "/experiments/{key}/scorecard",
+    response=answers(ScorecardOut | HoldoutScorecardOut, 404),
+    summary="The scorecard of a look",
+)
 def scorecard(request: HttpRequest, key: Key, as_of: AsOf = None) -> HttpResponse:
-    """The same JSON as `manage.py scorecard --format json`. Floats are not rounded."""
-    return JsonResponse(scorecards.to_json(card_of(key, as_of)))
+    """The same JSON as `manage.py scorecard --format json`; a holdout has more. Floats are not rounded."""
+    card = card_of(key, as_of)
+    return JsonResponse(holdouts.whole_json(card, holdouts.beside(card)))
 
 
 @router.get(

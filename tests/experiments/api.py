@@ -1,10 +1,11 @@
 """The API as programs use it: a client that sends a token."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from django.test import Client
+from pydantic import BaseModel
 
 from experiments.models import Look, Source
 from experiments.services import tokens
@@ -47,3 +48,18 @@ def definition(**changes: Any) -> dict[str, Any]:
 
 def as_yaml(value: Any) -> str:
     return str(yaml.safe_dump(value, sort_keys=False))
+
+
+def undescribed(value: Any, model: Any, where: str = "") -> set[str]:
+    """Fields of a JSON value that the schema lacks, or the other way round."""
+    kinds = [one for one in get_args(model) if one is not type(None)]
+    if isinstance(value, list):
+        of_list = kinds[0] if type(None) in get_args(model) else model
+        return set().union(*(undescribed(one, get_args(of_list)[0], where) for one in value))
+    models = [one for one in (model, *kinds) if isinstance(one, type) and issubclass(one, BaseModel)]
+    if not isinstance(value, dict) or not models:
+        return set()
+    fields = models[0].model_fields
+    found = {f"{where}.{name}" for name in set(value) ^ set(fields)}
+    return found.union(*(undescribed(one, fields[name].annotation, f"{where}.{name}")
+                         for name, one in value.items() if name in fields))  # fmt: skip

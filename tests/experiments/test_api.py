@@ -9,7 +9,6 @@ from typing import Any, get_args
 import pytest
 from django.test import Client
 from django.utils import timezone
-from pydantic import BaseModel
 from pytest_django import Settings
 
 from experiments.api import v1
@@ -23,7 +22,7 @@ from experiments.queue import QueueProblem
 from experiments.services import metrics, scorecards
 from experiments.services.past import scorecard_as_of
 from tests.experiments import cards, replay_rows
-from tests.experiments.api import ROOT, AtOnce, as_yaml, definition, program, registered
+from tests.experiments.api import ROOT, AtOnce, as_yaml, definition, program, registered, undescribed
 from tests.experiments.looks import AS_OF
 from tests.experiments.pages import words
 from tests.experiments.small_data import SmallData
@@ -57,19 +56,6 @@ def test_a_scorecard_is_the_json_of_the_contract() -> None:
     stored(with_events(), replay_rows.honeymoon())
     got = program("viewer").get(f"{ONE}/honeymoon/scorecard").json()
     assert got == json.loads(json.dumps(scorecards.to_json(scorecard_as_of("honeymoon", None)[0])))
-
-
-def undescribed(value: Any, model: Any, where: str = "") -> set[str]:
-    """Fields of a JSON value that the schema lacks, or the other way round."""
-    models = [one for one in (model, *get_args(model)) if isinstance(one, type) and issubclass(one, BaseModel)]
-    if isinstance(value, list):
-        return set().union(*(undescribed(one, get_args(model)[0], where) for one in value))
-    if not isinstance(value, dict) or not models:
-        return set()
-    fields = models[0].model_fields
-    found = {f"{where}.{name}" for name in set(value) ^ set(fields)}
-    return found.union(*(undescribed(one, fields[name].annotation, f"{where}.{name}")
-                         for name, one in value.items() if name in fields))  # fmt: skip
 
 
 @pytest.mark.parametrize("card", [with_events(), segmented(), cards.not_yet()], ids=["events", "segments", "young"])

@@ -3,6 +3,7 @@
 A quarter of 400 units is held out. Some of them are in the exposures of members all the same.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -15,6 +16,7 @@ import pytest
 
 from analysis.holdout import newest
 from analysis.results import ContaminationRow
+from experiments.api.holdout_schema import HoldoutScorecardOut
 from experiments.holdout_table import met_words
 from experiments.management.output import written
 from experiments.models import ContaminationRow as Stored
@@ -26,6 +28,7 @@ from experiments.services.refresh import plan_look
 from experiments.services.results import find_experiment
 from experiments.sources.base import SourceSpec
 from tests.experiments import small_data
+from tests.experiments.api import ROOT, program, undescribed
 from tests.experiments.looks import NOW, definition, run_out
 from tests.experiments.pages import words
 from tests.experiments.small_data import START, write_table
@@ -320,6 +323,17 @@ def test_json_table_and_page_say_who_met_a_launch_and_what_that_hides(tmp_path: 
     assert "If units held out that met a launch had all of what is launched" in page
     api = signed_in("viewer").get("/experiments/quiet/scorecard.json").json()["holdout"]
     assert api["contamination"] == told["contamination"]
+
+
+def test_the_api_tells_all_of_a_holdout_as_its_schema_says(tmp_path: Path) -> None:
+    two_launches(tmp_path)
+    take_look()
+    told = program("viewer").get(f"{ROOT}/experiments/quiet/scorecard").json()
+    assert told == json.loads(json.dumps(holdouts.whole_json(*holdout_card("quiet"))))
+    assert told["holdout"]["launches"]
+    assert told["holdout"]["reconciliation"]
+    assert not undescribed(told, HoldoutScorecardOut)
+    HoldoutScorecardOut.model_validate(told)
 
 
 def test_what_is_launched_after_a_look_is_said_not_to_be_in_it(tmp_path: Path) -> None:
