@@ -61,6 +61,7 @@ def _sections(planned: Planned) -> Iterator[_Section]:
     yield _guardrails(planned)
     yield _reversals(planned)
     yield _events(planned)
+    yield _until_end(planned)
     yield _holdouts(planned)
 
 
@@ -158,6 +159,24 @@ def _holdouts(planned: Planned) -> _Section:
     return _Section("Smallest lifts of other holdouts of the same units", rows, _by_reason(notes))
 
 
+def _until_end(planned: Planned) -> _Section:
+    """A holdout by calendar week: what decides."""
+    rows = [("metric", "calendar weeks", "finds", "units")]
+    for row in planned.until_end:
+        finds = _lift(_metric_sign(planned.plan, row.metric, row.control_mean), row.mde_lift)
+        rows.append((row.metric, f"{row.start_week}-{row.end_week - 1}", finds, formatting.count(row.units)))
+    notes = _by_reason((row.metric, row.reason) for row in planned.until_end)
+    if planned.until_end:
+        power = formatting.chance(planned.plan.decision.power)
+        notes.insert(0, f"finds: the smallest lift over all these weeks that one look claims with probability {power}.")
+    short = [row for row in planned.until_end if row.end_week < row.planned_weeks]
+    if short:
+        notes.append(
+            f"The history has {short[0].end_week} of the {short[0].planned_weeks} weeks until the planned end."
+        )
+    return _Section("Until the planned end", rows if planned.until_end else rows[:1], notes)
+
+
 def _needed(row: PlannedRow) -> tuple[str, str]:
     units = None if row.units_needed is None else round(row.units_needed)
     return formatting.count(units), formatting.count(row.weeks_needed)
@@ -189,8 +208,12 @@ def _named(window: Window) -> str:
 
 
 def _sign(plan: Plan, row: PlannedRow) -> int:
+    return _metric_sign(plan, row.metric, row.control_mean)
+
+
+def _metric_sign(plan: Plan, key: str, mean: float | None) -> int:
     """The sign of a lift that is a win: of a negative mean (a loss in money) less is a rise."""
-    return -_metric(plan, row.metric).sign if (row.control_mean or 0) < 0 else _metric(plan, row.metric).sign
+    return -_metric(plan, key).sign if (mean or 0) < 0 else _metric(plan, key).sign
 
 
 def _lift(sign: int, size: float | None) -> str:

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from analysis import history, power, windows
+from analysis import history, holdout_power, power, windows
 from analysis.event_power import lives_of
 from analysis.history import History
 from analysis.plan import Plan
@@ -90,8 +90,10 @@ def plan_on(
     lives = {event: lives_of(found.triangle, event) for event in planned.events}
     known = {event: one for event, one in lives.items() if one is not None}
     result = power.plan_power(planned, found.moments, rate, found.weeks, wanted or {}, known)
+    until_end = holdout_power.until_end(found, planned, rate) if planned.kind == "holdout" else ()
     return replace(
-        result, history=_told(found, kind), warnings=(*result.warnings, *_caveats(found, share, units_per_week))
+        result, history=_told(found, kind), until_end=until_end,
+        warnings=(*result.warnings, *_caveats(found, share, units_per_week)),
     )  # fmt: skip
 
 
@@ -185,6 +187,7 @@ def to_json(planned: Planned) -> dict[str, Any]:
         "reversals": [asdict(row) for row in planned.reversals],
         "events": [asdict(row) for row in planned.events],
         "holdouts": [asdict(row) for row in planned.holdouts],
+        "until_end": [asdict(row) for row in planned.until_end],
         "warnings": planned.warnings,
     })  # fmt: skip
     return told
