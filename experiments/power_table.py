@@ -19,10 +19,18 @@ class _Section:
     notes: Sequence[str] = ()
 
 
-def render(planned: Planned, *, width: int = tables.DEFAULT_WIDTH) -> str:
+@dataclass(frozen=True)
+class Traffic:
+    """What applying a plan takes of all units, or why that is not known; neither where it asks for nothing."""
+
+    lines: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def render(planned: Planned, traffic: Traffic | None = None, *, width: int = tables.DEFAULT_WIDTH) -> str:
     """Return the plan as plain text. Tables are as wide as they are, sentences are wrapped to ``width``."""
     lines = list(_head(planned, width))
-    for section in _sections(planned):
+    for section in (_traffic(traffic or Traffic()), *_sections(planned)):
         if len(section.rows) > 1 or section.notes:
             lines += ["", section.title]
             lines += tables.aligned(section.rows) if len(section.rows) > 1 else []
@@ -63,6 +71,11 @@ def _sections(planned: Planned) -> Iterator[_Section]:
     yield _events(planned)
     yield _until_end(planned)
     yield _holdouts(planned)
+
+
+def _traffic(traffic: Traffic) -> _Section:
+    reason = () if traffic.reason is None else (_sentence(f"not known: {traffic.reason}"),)
+    return _Section("Of all units", [], [*traffic.lines, *reason])
 
 
 def _dates(planned: Planned) -> _Section:

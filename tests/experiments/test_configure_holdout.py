@@ -10,18 +10,20 @@ from django.test import Client
 from django.utils import timezone
 
 from analysis.sample_size import holdout_factor
+from experiments import formatting
 from experiments.definitions.partial import put, violations
 from experiments.form_steps import FORMS
 from experiments.models import Amendment, Draft, Experiment, HoldoutMember, Source
 from experiments.services import consequences as service
-from experiments.services import drafts
+from experiments.services import drafts, planner
 from experiments.services.access import NotAllowed
 from experiments.services.apply import apply
 from experiments.services.export import export
 from experiments.services.planned_slice import choices, planned_slice
 from tests.experiments.configuring import STEPS, begun, registered
 from tests.experiments.looks import NOW, definition
-from tests.experiments.pages import words
+from tests.experiments.pages import tables, words
+from tests.experiments.small_data import SmallData
 from tests.experiments.traffic_world import MONDAY, NEXT_MONDAY, experiment, holdout, named
 from tests.experiments.traffic_world import NOW as MONDAY_NOON
 from tests.experiments.traffic_world import put as settled
@@ -269,3 +271,46 @@ def test_the_cost_of_a_size_changes_with_the_fraction(owner: Client) -> None:
     assert "is 2.3 × that of an even split" in five
     assert f"{holdout_factor(0.02):.1f} ×" in five
     assert "What this size costs" not in words(posted(owner, draft, "slice", address="check/", fraction="0.6"))
+
+
+SOON = {
+    "start_date": "2024-02-26", "planned_end_date": "2024-03-25", "enrollment_weeks": "2", "horizon_weeks": "6",
+}  # fmt: skip
+
+
+def test_the_panel_has_the_numbers_of_the_plan_command(owner: Client, lake: Source, tmp_path: Path) -> None:
+    draft = filled(owner, lake, timing=SOON, slice={"fraction": "0.2"})
+    page = owner.get(f"/drafts/{draft.pk}/review/")
+    found = drafts.definition_of(draft)
+    alone = service.consequences(found, lake, lambda plan: plan.start_date).planned
+    assert alone is not None
+    small = SmallData(tmp_path / "lake")
+    small.definition = {**yaml.safe_load(found.text), "source": small.definition["source"]}
+    planned = planner.plan(small.write(), lambda plan: plan.start_date)
+    assert alone.until_end == planned.until_end
+    lines, price = planned.until_end
+    table = tables(page)["until-end"][0]
+    assert table[0] == ["Metric", "Weeks", "Finds"]
+    assert table[1] == ["lines", "1 to 3", formatting.unbroken(formatting.percent(lines.mde_lift))]
+    assert table[2][2].endswith("margin 2.0\xa0%")
+    assert table[2][2].startswith(formatting.unbroken(formatting.percent(price.mde_lift)))
+    text = words(page)
+    assert "Late window" not in text
+    assert "Smallest lifts until the planned end" in text
+    smaller = words(posted(owner, draft, "slice", address="check/", fraction="0.5"))
+    assert words(page).partition("Finds lines")[2][:20] != smaller.partition("Finds lines")[2][:20]
+
+
+def test_the_checklist_of_a_holdout_asks_for_what_a_holdout_needs(owner: Client, lake: Source) -> None:
+    draft = filled(owner, lake, timing={**SOON, "pre_weeks": "0"}, slice={"fraction": "0.2", "members": ""})
+    told = service.consequences(drafts.definition_of(draft), lake, lambda plan: plan.start_date)
+    assert {check.words.partition(":")[0] for check in told.checks if not check.met} == {
+        "a pre-period makes the intervals narrower", "it has members",
+    }  # fmt: skip
+    assert told.overlaps == ()
+    assert not [warning for warning in told.warnings if "late window" in warning]
+    settled(experiment("runs"))
+    late = filled(owner, lake, timing=SOON, slice={"members": "runs"})
+    again = service.consequences(drafts.definition_of(late), lake, lambda plan: plan.start_date)
+    unmet = {one.words for one in again.checks if not one.met}
+    assert "no member has started without it, and its slice is free" in unmet
