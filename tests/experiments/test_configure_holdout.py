@@ -291,9 +291,9 @@ def test_the_panel_has_the_numbers_of_the_plan_command(owner: Client, lake: Sour
     lines, price = planned.until_end
     table = tables(page)["until-end"][0]
     assert table[0] == ["Metric", "Weeks", "Finds"]
-    assert table[1] == ["lines", "1 to 3", formatting.unbroken(formatting.percent(lines.mde_lift))]
-    assert table[2][2].endswith("margin 2.0\xa0%")
-    assert table[2][2].startswith(formatting.unbroken(formatting.percent(price.mde_lift)))
+    assert table[1] == ["lines", "1 to 3", formatting.percent(lines.mde_lift)]
+    assert table[2][2].endswith("margin 2.0 %")
+    assert table[2][2].startswith(formatting.percent(price.mde_lift))
     text = words(page)
     assert "Late window" not in text
     assert "Smallest lifts until the planned end" in text
