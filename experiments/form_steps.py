@@ -5,7 +5,7 @@ stand in its form; what its rules leave no choice about (the variants of a holdo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from experiments.definitions.partial import DefinitionKind, top
@@ -233,7 +233,8 @@ HELD_TIMING = Step(
                   "end if empty."),
             _PRE_WEEKS,
         )),
-        *TIMING.sections[1:],
+        replace(TIMING.sections[1], help="Weeks since exposure, counted from 0, for the scorecard of its weeks."),
+        replace(TIMING.sections[2], help="The holdout itself is read over all calendar weeks until the planned end."),
     ),
 )  # fmt: skip
 

@@ -193,7 +193,7 @@ def test_a_member_that_has_started_is_told_of_while_one_types(owner: Client) -> 
     assert "waits draft 95 % of all units can enter" in live
     layered = words(posted(owner, draft, "slice", address="check/", members="search"))
     assert "runs has started without the holdout" in layered
-    assert "Read by calendar week from 2024-06-17 Planned end 2024-12-30 30 weeks" in layered
+    assert "First read 2024-06-17 Planned end 2024-12-30 30 weeks" in layered
     assert "late window" not in layered
     assert "has started" not in words(posted(owner, draft, "slice", address="check/", members="waits"))
 
