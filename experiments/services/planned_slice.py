@@ -16,7 +16,17 @@ from experiments.models import Experiment, Layer, Traffic
 from experiments.models.states import DRAFT, IN_REVIEW
 from experiments.models.traffic import held_share
 from experiments.services import traffic
-from experiments.services.slices import CannotSettle, candidates, check_slice, members_of, objection, slice_of, slices
+from experiments.services.slices import (
+    CannotSettle,
+    candidates,
+    cannot_leave,
+    check_slice,
+    members_of,
+    objection,
+    slice_of,
+    slices,
+    stays,
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,10 @@ def planned_slice(plan: Plan, but: Experiment | None = None) -> PlannedSlice:
 def _members(plan: Plan, but: Experiment | None, stored: Traffic | None) -> Iterator[Member]:
     current = [] if stored is None else [one.member.experiment for one in members_of(stored)]
     for experiment in current:
-        yield _member(plan, experiment, but, None)
+        if stays(plan, experiment):
+            yield _member(plan, experiment, but, None)
+        elif experiment.started_at is not None:
+            yield _member(plan, experiment, but, cannot_leave(experiment.key, plan.key))
     there = {one.pk for one in current}
     for experiment in candidates(plan):
         wrong = objection(plan, experiment)

@@ -156,14 +156,10 @@ def _settle_members(traffic: Traffic, plan: Plan) -> None:
     """Take in what has not started yet, and refuse what has: its units may have been treated before."""
     current = {one.member.experiment.key: one for one in members_of(traffic)}
     for key, one in current.items():
-        member = one.member.experiment
-        if member.current_plan.load().holdout == plan.key or listed(plan, member.current_plan.load()):
+        if stays(plan, one.member.experiment):
             continue
-        if member.started_at is not None:
-            raise CannotSettle(
-                f"members: {key} has started as a member; it must not treat the units held out until {plan.key} is "
-                "released. Leave it, or its layer, among the members"
-            )
+        if one.member.experiment.started_at is not None:
+            raise CannotSettle(cannot_leave(key, plan.key))
         one.delete()
     for experiment in candidates(plan):
         if experiment.key in current:
@@ -176,6 +172,19 @@ def _settle_members(traffic: Traffic, plan: Plan) -> None:
         joining = Traffic.objects.filter(experiment=experiment).first()
         if joining is not None:  # one from before there was any traffic joins when it is applied again
             HoldoutMember.objects.create(holdout=traffic, member=joining)
+
+
+def stays(plan: Plan, member: Experiment) -> bool:
+    """Whether a member of a holdout is one by the holdout's plan, or by its own."""
+    theirs = member.current_plan.load()
+    return theirs.holdout == plan.key or listed(plan, theirs)
+
+
+def cannot_leave(key: str, holdout: str) -> str:
+    return (
+        f"members: {key} has started as a member; it must not treat the units held out until {holdout} is released. "
+        "Leave it, or its layer, among the members"
+    )
 
 
 def objection(plan: Plan, experiment: Experiment) -> str | None:

@@ -17,7 +17,7 @@ from experiments.models import Amendment, Draft, Experiment, HoldoutMember, Sour
 from experiments.services import consequences as service
 from experiments.services import drafts, planner
 from experiments.services.access import NotAllowed
-from experiments.services.apply import apply
+from experiments.services.apply import CannotApply, apply
 from experiments.services.export import export
 from experiments.services.planned_slice import choices, planned_slice
 from tests.experiments.configuring import STEPS, begun, registered
@@ -210,6 +210,20 @@ def test_what_the_panel_says_of_members_is_what_applying_does(owner: Client) -> 
     assert applied.traffic[-1] == f"effective traffic of half: {100 * (member.share or 0):.4g} % of all units"
     assert HoldoutMember.objects.count() == 2
     assert planned_slice(winter.plan, named("winter")).members == told.members
+
+
+def test_a_member_that_has_started_cannot_leave_and_one_that_has_not_can() -> None:
+    settled(holdout(members=["runs", "waits"]), experiment("runs"), experiment("waits", start_date=NEXT_MONDAY))
+    without = holdout(members=["other"])
+    (runs,) = planned_slice(without.plan, named("winter")).members
+    assert (runs.key, runs.share) == ("runs", None)
+    assert "runs has started as a member; it must not treat the units held out" in str(runs.refusal)
+    with pytest.raises(CannotApply, match="runs has started as a member"):
+        settled(without, amend="others")
+    kept = holdout(members=["runs", "other"])
+    assert [one.key for one in planned_slice(kept.plan, named("winter")).members] == ["runs"]
+    settled(kept, amend="others")
+    assert HoldoutMember.objects.get().member.experiment.key == "runs"
 
 
 def test_a_holdout_that_has_started_keeps_its_slice_and_may_take_new_members(owner: Client, lake: Source) -> None:
