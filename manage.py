@@ -16,6 +16,7 @@ WITHOUT_DATABASE = {
     "healthy",
     "help",
     "makemessages",
+    "plan",  # asks for one itself where a definition needs it
     "version",
 }
 HELP = {"--help", "-h", "--version"}

@@ -108,6 +108,28 @@ class PlannedHoldout:
     reason: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedUntilEnd:
+    """The smallest lift that a holdout finds over the calendar weeks [start_week, end_week) from its start.
+
+    By one look at the plan's alpha, with its power, as the holdout's own page says it once there are looks.
+
+    Attributes:
+        end_week: the planned one, or as many weeks as the history has.
+        planned_weeks: the end week that is planned.
+        units: of both variants, exposed until then.
+    """
+
+    metric: str
+    start_week: int
+    end_week: int
+    planned_weeks: int
+    units: int | None = None
+    control_mean: float | None = None
+    mde_lift: float | None = None
+    reason: str | None = None
+
+
 @dataclass(frozen=True)
 class PlannedHistory:
     """The past units that a plan rests on.
@@ -166,6 +188,7 @@ class Planned:
     events: tuple[PlannedEvents, ...]
     dates: PlannedDates
     holdouts: tuple[PlannedHoldout, ...] = ()
+    until_end: tuple[PlannedUntilEnd, ...] = ()
     history: PlannedHistory | None = None
     warnings: tuple[str, ...] = ()
 

@@ -68,6 +68,11 @@ def weeks_interval(low: float | None, high: float | None) -> str:
     return f"{_plain(low, decimals, True)} to {_plain(high, decimals, True)}"
 
 
+def times(factor: float) -> str:
+    """Return how many times larger something is: ``2.3 ×``."""
+    return f"{factor:.1f}{THIN_SPACE}×"
+
+
 def number(value: float | None) -> str:
     """Return a value with three significant digits; digits before the decimal point are all kept."""
     if value is None or not math.isfinite(value):

@@ -19,10 +19,18 @@ class _Section:
     notes: Sequence[str] = ()
 
 
-def render(planned: Planned, *, width: int = tables.DEFAULT_WIDTH) -> str:
+@dataclass(frozen=True)
+class Traffic:
+    """What applying a plan takes of all units, or why that is not known; neither where it asks for nothing."""
+
+    lines: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def render(planned: Planned, traffic: Traffic | None = None, *, width: int = tables.DEFAULT_WIDTH) -> str:
     """Return the plan as plain text. Tables are as wide as they are, sentences are wrapped to ``width``."""
     lines = list(_head(planned, width))
-    for section in _sections(planned):
+    for section in (_traffic(traffic or Traffic()), *_sections(planned)):
         if len(section.rows) > 1 or section.notes:
             lines += ["", section.title]
             lines += tables.aligned(section.rows) if len(section.rows) > 1 else []
@@ -61,7 +69,13 @@ def _sections(planned: Planned) -> Iterator[_Section]:
     yield _guardrails(planned)
     yield _reversals(planned)
     yield _events(planned)
+    yield _until_end(planned)
     yield _holdouts(planned)
+
+
+def _traffic(traffic: Traffic) -> _Section:
+    reason = () if traffic.reason is None else (_sentence(f"not known: {traffic.reason}"),)
+    return _Section("Of all units", [], [*traffic.lines, *reason])
 
 
 def _dates(planned: Planned) -> _Section:
@@ -158,6 +172,24 @@ def _holdouts(planned: Planned) -> _Section:
     return _Section("Smallest lifts of other holdouts of the same units", rows, _by_reason(notes))
 
 
+def _until_end(planned: Planned) -> _Section:
+    """A holdout by calendar week: what decides."""
+    rows = [("metric", "calendar weeks", "finds", "units")]
+    for row in planned.until_end:
+        finds = _lift(_metric_sign(planned.plan, row.metric, row.control_mean), row.mde_lift)
+        rows.append((row.metric, f"{row.start_week}-{row.end_week - 1}", finds, formatting.count(row.units)))
+    notes = _by_reason((row.metric, row.reason) for row in planned.until_end)
+    if planned.until_end:
+        power = formatting.chance(planned.plan.decision.power)
+        notes.insert(0, f"finds: the smallest lift over all these weeks that one look claims with probability {power}.")
+    short = [row for row in planned.until_end if row.end_week < row.planned_weeks]
+    if short:
+        notes.append(
+            f"The history has {short[0].end_week} of the {short[0].planned_weeks} weeks until the planned end."
+        )
+    return _Section("Until the planned end", rows if planned.until_end else rows[:1], notes)
+
+
 def _needed(row: PlannedRow) -> tuple[str, str]:
     units = None if row.units_needed is None else round(row.units_needed)
     return formatting.count(units), formatting.count(row.weeks_needed)
@@ -189,8 +221,12 @@ def _named(window: Window) -> str:
 
 
 def _sign(plan: Plan, row: PlannedRow) -> int:
+    return _metric_sign(plan, row.metric, row.control_mean)
+
+
+def _metric_sign(plan: Plan, key: str, mean: float | None) -> int:
     """The sign of a lift that is a win: of a negative mean (a loss in money) less is a rise."""
-    return -_metric(plan, row.metric).sign if (row.control_mean or 0) < 0 else _metric(plan, row.metric).sign
+    return -_metric(plan, key).sign if (mean or 0) < 0 else _metric(plan, key).sign
 
 
 def _lift(sign: int, size: float | None) -> str:

@@ -8,10 +8,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments.definitions.errors import DefinitionProblem, Violation
 from experiments.definitions.parse import parse_mapping
+
+DefinitionKind = Literal["experiment", "holdout"]
 
 #: How violations of a definition that is typed into a form begin; readers see their fields instead.
 FORM = "form"
@@ -20,7 +22,6 @@ _PART = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
 
 #: What stands for keys that are filled in later, so that the rules which join keys can be asked already.
 _LATER: Mapping[str, Any] = {
-    "experiment": "later",
     "name": "later",
     "owner": "later",
     "source": {"name": "later"},
@@ -31,6 +32,18 @@ _LATER: Mapping[str, Any] = {
     "windows": {"early": [0, 1], "late": [1, 2]},
     "metrics": [{"key": "later", "kind": "mean", "column": "later", "better": "higher", "role": "primary"}],
 }
+
+#: What is different of a holdout: its variants follow from its fraction, and it has an end.
+_LATER_OF_HOLDOUT: Mapping[str, Any] = {
+    **{key: value for key, value in _LATER.items() if key != "variants"},
+    "fraction": 0.1,
+    "planned_end_date": "9999-12-31",
+}
+
+
+def kind_of(body: Mapping[str, Any]) -> DefinitionKind:
+    """What a definition defines, by the key that it has, even without a value; experiments may name a holdout too."""
+    return "holdout" if "holdout" in body and "experiment" not in body else "experiment"
 
 
 def parts(path: str) -> list[str | int]:
@@ -102,8 +115,12 @@ def _others(found: Iterable[Violation], keys: Collection[str]) -> set[str]:
 
 
 def _patched(body: Mapping[str, Any], others: Collection[str]) -> dict[str, Any]:
+    kind = kind_of(body)
+    later = {**(_LATER if kind == "experiment" else _LATER_OF_HOLDOUT), kind: "later"}
     kept = {key: value for key, value in body.items() if key not in others}
-    return kept | {key: copy.deepcopy(_LATER[key]) for key in others if key in _LATER}
+    # Without a planned end nothing would say how long a holdout follows its units.
+    needed = {*others, "horizon_weeks"} if "planned_end_date" in others and "horizon_weeks" not in kept else others
+    return kept | {key: copy.deepcopy(later[key]) for key in needed if key in later}
 
 
 def _within(found: Iterable[Violation], keys: Collection[str]) -> tuple[Violation, ...]:
@@ -111,10 +128,11 @@ def _within(found: Iterable[Violation], keys: Collection[str]) -> tuple[Violatio
 
 
 def _broken(body: Mapping[str, Any]) -> tuple[Violation, ...]:
-    """Violations of an experiment's definition; one without a key is not taken for a holdout."""
-    keyless = () if "experiment" in body else (Violation("experiment", "is missing"),)
+    """Violations of a definition; one without a key is of the kind that ``kind_of`` says."""
+    kind = kind_of(body)
+    keyless = () if body.get(kind) is not None else (Violation(kind, "is missing"),)
     try:
-        parse_mapping({"experiment": _LATER["experiment"], **body}, FORM, Path())
+        parse_mapping({**body, kind: "later"} if keyless else body, FORM, Path())
     except DefinitionProblem as problem:
         return (*keyless, *problem.violations)
     return keyless

@@ -7,6 +7,7 @@ from itertools import pairwise
 from experiments import payloads, targeting
 from experiments.definitions.errors import Violation
 from experiments.definitions.schema import (
+    LONGEST_WEEKS,
     ColumnsFile,
     DecisionFile,
     ExperimentFile,
@@ -38,7 +39,7 @@ def violations(file: ExperimentFile | HoldoutFile, horizon: int) -> Iterator[Vio
     if isinstance(file, ExperimentFile):
         yield from _variant_names(file.variants)
     if isinstance(file, HoldoutFile):
-        yield from _holdout(file)
+        yield from _holdout(file, horizon)
     if file.planned_end_date is not None and file.planned_end_date <= file.start_date:
         yield Violation("planned_end_date", f"{file.planned_end_date} is not after start_date {file.start_date}")
     yield from _source(file.source)
@@ -107,7 +108,13 @@ def _payloads(variants: Sequence[VariantFile]) -> Iterator[Violation]:
         yield Violation("variants", f"payloads must be of one type (found {found})")
 
 
-def _holdout(file: HoldoutFile) -> Iterator[Violation]:
+def _holdout(file: HoldoutFile, horizon: int) -> Iterator[Violation]:
+    if horizon > LONGEST_WEEKS:  # those between start and planned end, where horizon_weeks is not given
+        yield Violation(
+            "planned_end_date",
+            f"{file.planned_end_date} is {horizon} weeks after start_date; give at most {LONGEST_WEEKS}, or say "
+            "horizon_weeks",
+        )
     if file.decision.looks == "any_time":
         yield Violation(
             "decision.looks",

@@ -64,7 +64,10 @@ def _metric(item: dict[str, Any], catalog: Catalog | None, user: str) -> dict[st
     """The metric as a definition would write it. Raises NotInCatalog."""
     key, version = item["use"], item.get("version")
     if catalog is None:
-        raise NotInCatalog(f"`{key}` is in the catalog, which is kept in the database; write the metric itself here")
+        raise NotInCatalog(
+            f"`{key}` is in the catalog, which is kept in the database and not read here; write out what it measures. "
+            f"Of a definition that was applied `manage.py export {user or 'KEY'}` does so"
+        )
     metric = catalog.metric(key, version, user)
     part = {name: value for name, value in item.items() if name not in ("use", "version")}
     return {**written(metric), **part}

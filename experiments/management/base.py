@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from experiments import embedded
 from experiments.embedded import ServerProblem
 
 MIGRATION_LOCK = 4_685_352_367  # any fixed number: it keeps two processes from migrating at the same time
@@ -75,6 +76,17 @@ def command_line() -> str:
     except (KeyError, OSError):  # a user without a name, as in some containers
         user = str(os.getuid())
     return f"command line ({user})"
+
+
+def why_no_database() -> str | None:
+    """Reach the database from a command that can do without one. None if it is ready, otherwise why it is not."""
+    try:
+        if settings.HOLDFAST_EMBEDDED:
+            embedded.acquire(settings.HOLDFAST_HOME)
+        ensure_tables(migrate=settings.HOLDFAST_EMBEDDED)
+    except (ServerProblem, OperationalError, CommandError) as problem:
+        return " ".join(str(problem).split()).removesuffix(".")
+    return None
 
 
 def ensure_tables(*, migrate: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.models import F
 
+from experiments.definitions.partial import DefinitionKind, kind_of
 from experiments.models.experiment import Experiment
 from experiments.models.person import Person
 from experiments.models.source import Source
@@ -58,9 +59,14 @@ class Draft(models.Model):
         self.text = json.dumps(body)
 
     @property
+    def kind(self) -> DefinitionKind:
+        """What it becomes: an experiment or a holdout."""
+        return kind_of(self.body)
+
+    @property
     def key(self) -> str:
-        """The key of the experiment that it becomes, empty while there is none."""
-        found = self.body.get("experiment")
+        """The key of the experiment or holdout that it becomes, empty while there is none."""
+        found = self.body.get(self.kind)
         return found if isinstance(found, str) else ""
 
     @property

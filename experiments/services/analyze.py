@@ -12,7 +12,7 @@ from analysis.plan import Plan
 from analysis.results import Scorecard
 from analysis.triangle import Triangle, combine
 from experiments import definitions
-from experiments.definitions import Definition, DefinitionProblem
+from experiments.definitions import Catalog, Definition, DefinitionProblem
 from experiments.definitions.errors import Violation
 from experiments.sources.base import Source
 from experiments.sources.registry import open_source
@@ -46,9 +46,9 @@ def analyze(
     return scorecard.build(triangle)
 
 
-def load_with_files(path: Path, command: str) -> Definition:
+def load_with_files(path: Path, command: str, catalog: Catalog | None = None) -> Definition:
     """Load a definition that says itself where its data are. Raises DefinitionProblem."""
-    definition = definitions.load(path)
+    definition = definitions.load(path, catalog)
     name = definition.source.name
     if name is not None:
         message = f"names a registered source, which is kept in the database; {command} needs `exposures` and `facts`"

@@ -12,6 +12,7 @@ from threading import Lock
 
 from analysis import power, windows
 from analysis.history import History
+from analysis.holdout import metrics_read
 from analysis.moments import Layout
 from analysis.plan import DecisionRule, Plan
 from analysis.planned import Planned, PlannedDates
@@ -20,6 +21,7 @@ from experiments.models import Experiment, Source
 from experiments.models.states import DRAFT, ENROLLMENT_CLOSED, IN_REVIEW, RUNNING
 from experiments.services import planner
 from experiments.services.analyze import CannotAnalyze
+from experiments.services.planned_slice import planned_slice
 from experiments.services.planner import CannotPlan
 from experiments.sources.base import SourceProblem
 from experiments.sources.registry import open_history
@@ -88,10 +90,11 @@ def consequences(
     except (SourceProblem, CannotPlan, CannotAnalyze) as problem:
         # The advice of the command names its options.
         why = str(problem.__cause__ or problem)
-    overlaps = tuple(_overlaps(plan, source, but))
+    # Members of a holdout are meant to be on its units; other holdouts are told with its slice.
+    overlaps = tuple(_overlaps(plan, source, but)) if plan.kind == "experiment" else ()
     return Consequences(
         plan, power.dates(plan), planned, why, tuple(_warnings(plan, planned)), overlaps,
-        tuple(_checks(plan, planned, overlaps)),
+        tuple(_checks(plan, planned, overlaps) if plan.kind == "experiment" else _held_checks(plan, planned, but)),
     )  # fmt: skip
 
 
@@ -138,9 +141,9 @@ def _reads(plan: Plan) -> str:
 
 def _warnings(plan: Plan, planned: Planned | None) -> Iterator[str]:
     when, late = power.dates(plan), plan.window("late")
-    if when.warning:
+    if when.warning and plan.kind == "experiment":
         yield f"{when.warning}: begin earlier, follow fewer weeks, or plan a later end"
-    if late.end_week < SHORTEST_LATE:
+    if late.end_week < SHORTEST_LATE and plan.kind == "experiment":
         yield (
             f"the late window ends before week {late.end_week}: too short a horizon to see what a habit that wears off "
             f"brings; follow {SHORTEST_LATE} weeks or more"
@@ -173,6 +176,25 @@ def _checks(plan: Plan, planned: Planned | None, overlaps: tuple[Overlap, ...]) 
     yield Check(bool(plan.decision.rollback), "something asks for a rollback")
     yield Check(planned is not None, "its power is known from the past of the source")
     yield Check(all(overlap.apart for overlap in overlaps), "no other experiment is on the same units")
+
+
+def _held_checks(plan: Plan, planned: Planned | None, but: Experiment | None) -> Iterator[Check]:
+    told = planned_slice(plan, but)
+    known = planned is not None and any(row.mde_lift is not None for row in planned.until_end)
+    yield Check(bool(plan.hypothesis), "it has a hypothesis")
+    yield Check(
+        any(metric.role == "primary" for metric in metrics_read(plan)),
+        "a primary metric is read by calendar week: without one nothing is claimed",
+    )
+    yield Check(any(metric.role == "guardrail" for metric in plan.metrics), "a guardrail says what must not get worse")
+    yield Check(plan.pre_weeks > 0, "a pre-period makes the intervals narrower")
+    yield Check(bool(plan.decision.rollback), "something asks for a rollback")
+    yield Check(bool(plan.members or told.members), "it has members: layers or experiments that respect it")
+    yield Check(
+        told.refusal is None and all(member.refusal is None for member in told.members),
+        "no member has started without it, and its slice is free",
+    )
+    yield Check(known, "its power is known from the past of the source")
 
 
 def _overlaps(plan: Plan, source: Source, but: Experiment | None) -> Iterator[Overlap]:

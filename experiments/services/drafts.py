@@ -1,4 +1,4 @@
-"""Configuring in the browser: drafts of definitions, from the first word to the experiment that they become.
+"""Configuring in the browser: drafts of definitions, from the first word to the experiment or holdout they become.
 
 A draft says nothing that a definition file could not say, and is checked and applied as one. Where the data are is
 chosen from the sources there are; nobody types paths into a browser.
@@ -24,7 +24,7 @@ from experiments.definitions import (
     source_mapping,
 )
 from experiments.definitions.errors import Violation
-from experiments.definitions.partial import FORM, completed, violations
+from experiments.definitions.partial import FORM, DefinitionKind, completed, kind_of, violations
 from experiments.definitions.shared import NotInCatalog, put_in, written
 from experiments.definitions.yaml_text import read_mapping
 from experiments.models import Draft, Experiment, Metric, Person, Source
@@ -38,8 +38,14 @@ from experiments.services.results import find_experiment
 #: What a new definition begins with: a month of enrollment, followed for half a year.
 _WEEKS = {"enrollment_weeks": 4, "horizon_weeks": 26, "pre_weeks": 8, "windows": {"early": [0, 4], "late": [13, 26]}}
 
+#: What a new holdout begins with: as long, until its late window can be read for all units.
+_HELD_WEEKS = 30
+
 #: Keys that a copy does not take over: they belong to the one experiment.
-_OWN_KEYS = ("experiment", "start_date", "planned_end_date", "salt", "annotations")
+_OWN_KEYS = ("start_date", "planned_end_date", "salt", "annotations")
+
+#: The keys that decide how large the slice of a holdout is, of which units, and from whom it is kept.
+SLICE = ("fraction", "members", "unit", "start_date", "planned_end_date", "washout_weeks", "salt")
 
 #: The keys that decide from when what can be read.
 TIMING = ("start_date", "planned_end_date", "enrollment_weeks", "horizon_weeks", "windows", "clock")
@@ -55,30 +61,32 @@ class CannotDraft(Exception):
     """A draft that cannot be made, stored or applied as it stands. The message says why."""
 
 
-def begin(person: Person, now: datetime) -> Draft:
-    """Begin a new definition with what most have in common."""
+def begin(person: Person, now: datetime, kind: DefinitionKind = "experiment") -> Draft:
+    """Begin a new definition with what most of its kind have in common."""
     monday = now.date() + timedelta(days=7 - now.date().weekday())
-    body: dict[str, Any] = {
-        "version": 1, "owner": person.email, "unit": "user", "start_date": monday.isoformat(), "clock": "unit",
-        "timezone": "UTC", **_WEEKS, "metrics": [{}],
-        "variants": [{"key": "control", "weight": 50, "control": True}, {"key": "treatment", "weight": 50}],
-        "decision": {"alpha": 0.05, "power": 0.8, "looks": "weekly", "min_weeks": 0},
+    shared: dict[str, Any] = {
+        "version": 1, kind: None, "owner": person.email, "unit": "user", "start_date": monday.isoformat(),
+        "timezone": "UTC", **_WEEKS, "metrics": [{}], "decision": {"alpha": 0.05, "power": 0.8, "looks": "weekly"},
     }  # fmt: skip
-    return _made(person, now, body)
+    if kind == "holdout":
+        end = monday + timedelta(weeks=_HELD_WEEKS)
+        return _made(person, now, {**shared, "fraction": 0.05, "planned_end_date": end.isoformat()})
+    variants = [{"key": "control", "weight": 50, "control": True}, {"key": "treatment", "weight": 50}]
+    shared["decision"]["min_weeks"] = 0
+    return _made(person, now, {**shared, "clock": "unit", "variants": variants})
 
 
 def begin_from(key: str, person: Person, now: datetime, *, copied: bool) -> Draft:
-    """Begin with the definition of an experiment: to change it, or (``copied``) for another one like it.
+    """Begin with the definition of an experiment or holdout: to change it, or (``copied``) for another one like it.
 
     Raises NoSuchExperiment, NotAllowed, CannotDraft.
     """
     experiment = find_experiment(key)
-    if experiment.kind != "experiment":
-        raise CannotDraft(f"{key} is a holdout; holdouts are defined in files")
     body = _body_of(experiment)
     if copied:
         name, owner = f"Copy of {experiment.name}"[:200], person.email
-        body = {**{name: value for name, value in body.items() if name not in _OWN_KEYS}, "name": name, "owner": owner}
+        kept = {name: value for name, value in body.items() if name not in _OWN_KEYS}
+        body = {**kept, kind_of(body): None, "name": name, "owner": owner}
         return _made(person, now, body, source=experiment.source)
     if experiment.state == ARCHIVED:
         raise CannotDraft(f"{key} is archived; duplicate it instead")
@@ -92,14 +100,12 @@ def begin_pasted(text: str, person: Person, now: datetime) -> Draft:
     """Begin with the text of a definition file, right or wrong. Of its source a registered name is taken over alone.
 
     Metrics of the catalog (`use:`) are written out: the form shows what they measure. Raises DefinitionProblem for what
-    is no YAML and for a metric that is not in the catalog, CannotDraft for a holdout.
+    is no YAML and for a metric that is not in the catalog, CannotDraft for what is no definition.
     """
     read, unknown = put_in(read_mapping(text.encode(), "the text"), StoredCatalog())
     if unknown:
         raise DefinitionProblem("the text", unknown)
-    raw = dict(read)
-    if "experiment" not in raw and "holdout" in raw:
-        raise CannotDraft("this is the definition of a holdout; holdouts are defined in files")
+    raw = {kind_of(read): None, **read}
     given = raw.pop("source", None)
     given = given if isinstance(given, Mapping) else {}
     try:
@@ -192,13 +198,15 @@ def problems(draft: Draft, keys: Collection[str] | None = None) -> tuple[Violati
 
 
 def _key_problem(draft: Draft, keys: Collection[str] | None) -> tuple[Violation, ...]:
-    if keys is not None and "experiment" not in keys:
+    key, kind = draft.key, draft.kind
+    if keys is not None and kind not in keys:
         return ()
-    key = draft.key
     if draft.experiment is not None and key != draft.experiment.key:
-        return (Violation("experiment", f"`{key}` is another key; that of {draft.experiment.key} stays as it is"),)
-    if draft.experiment is None and key and Experiment.objects.filter(key=key).exists():
-        return (Violation("experiment", f"`{key}` is taken by another experiment; choose another key"),)
+        return (Violation(kind, f"`{key}` is another key; that of {draft.experiment.key} stays as it is"),)
+    taken = Experiment.objects.filter(key=key).first() if draft.experiment is None and key else None
+    if taken is not None:
+        whose = "another experiment" if taken.kind == "experiment" else "a holdout"
+        return (Violation(kind, f"`{key}` is taken by {whose}; choose another key"),)
     return ()
 
 
@@ -206,6 +214,15 @@ def timed(draft: Draft) -> Plan | None:
     """A plan with the timing of a draft, whatever else it lacks; None where its timing is wrong."""
     body = completed(complete(draft), TIMING)
     return None if body is None else parse_mapping(body, FORM, Path()).plan
+
+
+def sliced(draft: Draft) -> Plan | None:
+    """A plan with the slice and the members of a holdout's draft, whatever else it lacks; None for an experiment's,
+    or where these are wrong.
+    """
+    body = completed(complete(draft), SLICE) if draft.kind == "holdout" else None
+    plan = None if body is None else parse_mapping(body, FORM, Path()).plan
+    return None if plan is None else replace(plan, key=draft.key or "that is planned here")
 
 
 def definition_of(draft: Draft) -> Definition:
@@ -234,6 +251,14 @@ def keep(draft: Draft, body: Mapping[str, Any], source: Source | None, *, revisi
 
 def discard(draft: Draft) -> None:
     draft.delete()
+
+
+def rehearsed(draft: Draft, now: datetime) -> Applied:
+    """What applying a draft without problems would do, all of it taken back. Raises CannotApply where it is refused."""
+    started = draft.experiment is not None and draft.experiment.started_at is not None
+    definition = definition_of(draft)
+    (found,) = apply([definition], now, amend="rehearsed" if started else None, dry_run=True, review=not started)
+    return found
 
 
 def difference(draft: Draft) -> tuple[Change, ...]:

@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from analysis import history, power, windows
+from analysis import history, holdout_power, power, windows
 from analysis.event_power import lives_of
 from analysis.history import History
 from analysis.plan import Plan
 from analysis.planned import HistoryKind, Planned, PlannedHistory
 from analysis.triangle import Triangle
-from experiments.definitions import Definition
+from experiments.definitions import Catalog, Definition
 from experiments.services.analyze import OnStep, day_after_data, load_with_files, read_triangle
 from experiments.sources.base import HistoryTooShort
 from experiments.sources.registry import open_history, open_source
@@ -40,7 +40,7 @@ class CannotPlan(Exception):
 def plan(
     path: Path, today: Callable[[Plan], date], *, start_date: date | None = None,
     wanted: Mapping[str, float] | None = None, units_per_week: float | None = None, kind: HistoryKind = "facts",
-    on_step: OnStep = lambda done, steps, words: None,
+    on_step: OnStep = lambda done, steps, words: None, catalog: Catalog | None = None,
 ) -> Planned:  # fmt: skip
     """Plan the experiment or holdout of a definition file.
 
@@ -50,10 +50,11 @@ def plan(
         wanted: lifts to be found, as fractions above 0 and up to 1, by metric key.
         units_per_week: units of all variants exposed in a week of enrollment; as many as in the history if not given.
         kind: the history, see ``PlannedHistory``.
+        catalog: where metrics that are named by `use:` are looked up.
 
     Raises DefinitionProblem, SourceProblem, CannotAnalyze, CannotPlan.
     """
-    definition = load_with_files(path, "plan")
+    definition = load_with_files(path, "plan", catalog)
     planned = started(definition, start_date)
     lifts = dict(wanted or {})
     _check_wanted(definition, lifts)
@@ -90,8 +91,10 @@ def plan_on(
     lives = {event: lives_of(found.triangle, event) for event in planned.events}
     known = {event: one for event, one in lives.items() if one is not None}
     result = power.plan_power(planned, found.moments, rate, found.weeks, wanted or {}, known)
+    until_end = holdout_power.until_end(found, planned, rate) if planned.kind == "holdout" else ()
     return replace(
-        result, history=_told(found, kind), warnings=(*result.warnings, *_caveats(found, share, units_per_week))
+        result, history=_told(found, kind), until_end=until_end,
+        warnings=(*result.warnings, *_caveats(found, share, units_per_week)),
     )  # fmt: skip
 
 
@@ -185,6 +188,7 @@ def to_json(planned: Planned) -> dict[str, Any]:
         "reversals": [asdict(row) for row in planned.reversals],
         "events": [asdict(row) for row in planned.events],
         "holdouts": [asdict(row) for row in planned.holdouts],
+        "until_end": [asdict(row) for row in planned.until_end],
         "warnings": planned.warnings,
     })  # fmt: skip
     return told

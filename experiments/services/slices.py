@@ -29,8 +29,19 @@ def too_late(key: str, holdout: str) -> str:
     )
 
 
-def check_salt(experiment: Experiment, salt: str, day: date) -> None:
+def salt_of(plan: Plan) -> str:
+    salt: str = plan.extra.get("salt", plan.key)
+    return salt
+
+
+def slice_of(plan: Plan) -> int:
+    """How many buckets a holdout holds out."""
+    return max(1, round(BUCKETS * (plan.fraction or 0.0)))
+
+
+def check_salt(experiment: Experiment | None, plan: Plan, day: date) -> None:
     """Two things with one salt would share their units, so each would be measured with the other's effect."""
+    salt = salt_of(plan)
     others = Traffic.objects.exclude(experiment=experiment).filter(salt=salt)
     live = others.on_or_after(day).select_related("experiment").first()
     if live is not None:
@@ -38,7 +49,7 @@ def check_salt(experiment: Experiment, salt: str, day: date) -> None:
             f"salt: `{salt}` is the salt of {live.experiment.key}; with the same one their variants would go together"
         )
     used = others.filter(held_out__isnull=False).select_related("experiment").first()
-    if used is not None and experiment.kind == "holdout":
+    if used is not None and plan.kind == "holdout":
         raise CannotSettle(
             f"salt: `{salt}` was the salt of the holdout {used.experiment.key}; the same units would be held out again"
         )
@@ -76,48 +87,56 @@ def holdouts_for(plan: Plan) -> list[Traffic]:
                     f"holdout: `{plan.holdout}` was released; it holds nobody out from {one.released_on}"
                 )
             continue
-        _check_fits(holdout, plan)
+        misfit = _misfit(holdout, plan)
+        if misfit is not None:
+            raise CannotSettle(misfit)
         found.append(one)
     return found
 
 
-def _check_fits(holdout: Plan, plan: Plan) -> None:
+def _misfit(holdout: Plan, plan: Plan) -> str | None:
+    """Why an experiment cannot respect a holdout, whatever their states; None if it can."""
     if holdout.unit != plan.unit:
-        raise CannotSettle(
+        return (
             f"holdout: `{holdout.key}` holds out by the unit `{holdout.unit}`, and {plan.key} has the unit "
             f"`{plan.unit}`"
         )
     if plan.start_date < holdout.start_date:
-        raise CannotSettle(
+        return (
             f"holdout: {plan.key} starts on {plan.start_date}, before the holdout `{holdout.key}` "
             f"({holdout.start_date}), and would treat units that it is to hold out"
         )
+    return None
 
 
 def settle_holdout(experiment: Experiment, plan: Plan, stored: Traffic | None) -> Traffic:
-    salt, slice_ = plan.extra.get("salt", plan.key), max(1, round(BUCKETS * (plan.fraction or 0.0)))
-    if slice_ > LARGEST_SLICE:
-        raise CannotSettle(f"fraction: {plan.fraction} is more than a half")
-    if stored is not None and experiment.started_at is not None:
-        if (stored.held_out, stored.salt, stored.first_day) != (slice_, salt, plan.start_date):
-            held = percent((stored.held_out or 0) / BUCKETS)
-            raise CannotSettle(
-                f"{plan.key} has started: its fraction, salt and start_date ({held}, {stored.salt}, "
-                f"{stored.first_day}) stay until it is released. Start another holdout beside it"
-            )
-        traffic = stored
-    else:
-        check_salt(experiment, salt, plan.start_date)
-        _check_washout(experiment, plan)
-        traffic = stored or Traffic(experiment=experiment)
-        traffic.salt, traffic.days, traffic.held_out = salt, (plan.start_date, None), slice_
+    check_slice(experiment, plan, stored)
+    traffic = stored or Traffic(experiment=experiment)
+    if experiment.started_at is None or stored is None:
+        traffic.salt, traffic.days, traffic.held_out = salt_of(plan), (plan.start_date, None), slice_of(plan)
         traffic.save()
         traffic.refresh_from_db()
     _settle_members(traffic, plan)
     return traffic
 
 
-def _check_washout(experiment: Experiment, plan: Plan) -> None:
+def check_slice(experiment: Experiment | None, plan: Plan, stored: Traffic | None) -> None:
+    """Raise CannotSettle where a holdout, None for a new one, cannot have the slice of a plan."""
+    slice_ = slice_of(plan)
+    if slice_ > LARGEST_SLICE:
+        raise CannotSettle(f"fraction: {plan.fraction} is more than a half")
+    if stored is None or experiment is None or experiment.started_at is None:
+        check_salt(experiment, plan, plan.start_date)
+        _check_washout(experiment, plan)
+    elif (stored.held_out, stored.salt, stored.first_day) != (slice_, salt_of(plan), plan.start_date):
+        held = percent((stored.held_out or 0) / BUCKETS)
+        raise CannotSettle(
+            f"{plan.key} has started: its fraction, salt and start_date ({held}, {stored.salt}, "
+            f"{stored.first_day}) stay until it is released. Start another holdout beside it"
+        )
+
+
+def _check_washout(experiment: Experiment | None, plan: Plan) -> None:
     """The next holdout over the same members waits until those whom the last one held out are like everybody else."""
     weeks = int(plan.extra.get("washout_weeks", WASHOUT_WEEKS))
     for other in slices():
@@ -137,27 +156,44 @@ def _settle_members(traffic: Traffic, plan: Plan) -> None:
     """Take in what has not started yet, and refuse what has: its units may have been treated before."""
     current = {one.member.experiment.key: one for one in members_of(traffic)}
     for key, one in current.items():
-        member = one.member.experiment
-        if member.current_plan.load().holdout == plan.key or listed(plan, member.current_plan.load()):
+        if stays(plan, one.member.experiment):
             continue
-        if member.started_at is not None:
-            raise CannotSettle(
-                f"members: {key} has started as a member; it must not treat the units held out until {plan.key} is "
-                "released. Leave it, or its layer, among the members"
-            )
+        if one.member.experiment.started_at is not None:
+            raise CannotSettle(cannot_leave(key, plan.key))
         one.delete()
-    for experiment in _candidates(plan):
+    for experiment in candidates(plan):
         if experiment.key in current:
             continue
-        theirs = experiment.current_plan.load()
+        wrong = objection(plan, experiment)
+        if wrong is not None:
+            raise CannotSettle(wrong)
         if experiment.started_at is not None:
-            if experiment.key in plan.members or experiment.state in (RUNNING, ENROLLMENT_CLOSED):
-                raise CannotSettle(f"members: {too_late(experiment.key, plan.key).removeprefix('holdout: ')}")
             continue
-        _check_fits(plan, theirs)
         joining = Traffic.objects.filter(experiment=experiment).first()
         if joining is not None:  # one from before there was any traffic joins when it is applied again
             HoldoutMember.objects.create(holdout=traffic, member=joining)
+
+
+def stays(plan: Plan, member: Experiment) -> bool:
+    """Whether a member of a holdout is one by the holdout's plan, or by its own."""
+    theirs = member.current_plan.load()
+    return theirs.holdout == plan.key or listed(plan, theirs)
+
+
+def cannot_leave(key: str, holdout: str) -> str:
+    return (
+        f"members: {key} has started as a member; it must not treat the units held out until {holdout} is released. "
+        "Leave it, or its layer, among the members"
+    )
+
+
+def objection(plan: Plan, experiment: Experiment) -> str | None:
+    """Why an experiment that a holdout's plan names cannot become its member; None if it can, or is over."""
+    if experiment.started_at is None:
+        return _misfit(plan, experiment.current_plan.load())
+    if experiment.key in plan.members or experiment.state in (RUNNING, ENROLLMENT_CLOSED):
+        return f"members: {too_late(experiment.key, plan.key).removeprefix('holdout: ')}"
+    return None
 
 
 def members_of(traffic: Traffic) -> list[HoldoutMember]:
@@ -165,7 +201,8 @@ def members_of(traffic: Traffic) -> list[HoldoutMember]:
     return list(rows.order_by("member__experiment__key"))
 
 
-def _candidates(plan: Plan) -> list[Experiment]:
+def candidates(plan: Plan) -> list[Experiment]:
+    """The experiments that a holdout's plan names, or whose layer it names."""
     rows = Experiment.objects.filter(kind="experiment").select_related("plan")
     named, layered = rows.filter(key__in=plan.members), rows.filter(traffic__layer__key__in=plan.members)
     return list((named | layered).order_by("key").distinct()) if plan.members else []

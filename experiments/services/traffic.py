@@ -20,6 +20,7 @@ from experiments.services.slices import (
     members_of,
     memberships,
     percent,
+    salt_of,
     settle_holdout,
     too_late,
 )
@@ -73,17 +74,16 @@ def close(traffic: Traffic, today: date) -> None:
 
 # --- experiments ------------------------------------------------------------------------------------------------------
 def _settle_experiment(experiment: Experiment, plan: Plan, stored: Traffic | None, now: datetime) -> Traffic:
-    salt = plan.extra.get("salt", plan.key)
-    started = experiment.started_at is not None
+    salt, started = salt_of(plan), experiment.started_at is not None
     if started and stored is not None:
         _check_kept(stored, plan)
         if salt != stored.salt:
-            check_salt(experiment, salt, stored.first_day)
+            check_salt(experiment, plan, stored.first_day)
             stored.salt = salt
         _grow(stored, plan)
         stored.save()
         return stored
-    check_salt(experiment, salt, plan.start_date)
+    check_salt(experiment, plan, plan.start_date)
     holdouts = holdouts_for(plan)
     if started and holdouts:
         names = ", ".join(one.experiment.key for one in holdouts)
@@ -212,8 +212,18 @@ def _grow(stored: Traffic, plan: Plan) -> None:
 # --- in words ---------------------------------------------------------------------------------------------------------
 def effective(traffic: Traffic, plan: Plan) -> float:
     """The share of all units that can enter an experiment: its buckets, less those that its holdouts hold out."""
+    return _entering(traffic, plan, [one.holdout.held_out or 0 for one in _holding(traffic)])
+
+
+def effective_beside(traffic: Traffic, plan: Plan, held: int, but: Experiment | None) -> float:
+    """The same once a holdout of ``held`` buckets holds out too; ``but`` is that holdout as it is stored."""
+    others = [one.holdout.held_out or 0 for one in _holding(traffic) if one.holdout.experiment != but]
+    return _entering(traffic, plan, [*others, held])
+
+
+def _entering(traffic: Traffic, plan: Plan, slices: Sequence[int]) -> float:
     width = traffic.width if traffic.layer is not None else _wanted(plan)
-    return width / BUCKETS * (1 - held_share(one.holdout.held_out or 0 for one in _holding(traffic)))
+    return width / BUCKETS * (1 - held_share(slices))
 
 
 def _holding(traffic: Traffic) -> list[HoldoutMember]:

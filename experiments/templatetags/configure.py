@@ -8,6 +8,7 @@ from experiments import formatting
 
 register = template.Library()
 register.filter("chance", formatting.chance)
+register.filter("times", formatting.times)
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""Configuring an experiment in the browser: drafts, the steps of the form, what follows from it, and its review."""
+"""Configuring experiments and holdouts in the browser: drafts, the steps of the form, what follows, the review."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from analysis.plan import Plan
 from experiments import configure
-from experiments.configure import REVIEW, Field, Section, Step
 from experiments.definitions import DefinitionProblem
 from experiments.definitions.errors import Violation
 from experiments.definitions.partial import value_at
+from experiments.form_steps import DATA, FORMS, METRICS, REVIEW, SLICE, Field, Form, Section, Step
 from experiments.models import Draft
 from experiments.services import drafts, results
 from experiments.services.apply import CannotApply
 from experiments.services.consequences import Consequences, consequences, dates
 from experiments.services.drafts import CannotDraft
+from experiments.services.planned_slice import Choice, choices, planned_slice
 from experiments.services.planner import CannotPlan
 from experiments.views.guard import needs, person_of
 from experiments.views.planned_panel import Panel, panel
@@ -60,7 +61,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         try:
             copied = request.POST.get("as") == "copy"
             made = _begun(request, key, copied=copied)
-            return HttpResponseRedirect(reverse("draft", args=[made.pk, configure.BASICS.name]))
+            return HttpResponseRedirect(reverse("draft", args=[made.pk, _form(made).steps[0].name]))
         except results.NoSuchExperiment as missing:
             raise Http404(str(missing)) from None
         except (CannotDraft, DefinitionProblem) as refusal:
@@ -73,7 +74,9 @@ def _begun(request: HttpRequest, key: str, *, copied: bool) -> Draft:
     person, now, text = person_of(request), timezone.now(), request.POST.get("text", "")
     if key:
         return drafts.begin_from(key, person, now, copied=copied)
-    return drafts.begin_pasted(text, person, now) if text else drafts.begin(person, now)
+    if text:
+        return drafts.begin_pasted(text, person, now)
+    return drafts.begin(person, now, "holdout" if request.POST.get("kind") == "holdout" else "experiment")
 
 
 @require_http_methods(["GET", "POST"])
@@ -83,7 +86,7 @@ def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
     draft = _found(number)
     if name == REVIEW and request.method != "POST":
         return _review(request, draft)
-    step = _step(name)
+    step = _step(draft, name)
     if request.method != "POST":
         return _shown(request, draft, step, _quiet(drafts.problems(draft, step.keys)))
     try:
@@ -96,7 +99,8 @@ def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
 @needs("edit")
 def check(request: HttpRequest, number: int, name: str) -> HttpResponse:
     """What is wrong with what was typed so far, and what follows from it; nothing is saved."""
-    draft, step = _found(number), _step(name)
+    draft = _found(number)
+    step = _step(draft, name)
     _read(request, draft, step)
     found = _quiet(drafts.problems(draft, step.keys))
     context = {"sections": _sections(step, draft, found), "rest": _rest(step, draft, found), "step": step}
@@ -134,10 +138,14 @@ def _found(number: int) -> Draft:
         raise Http404(str(missing)) from None
 
 
-def _step(name: str) -> Step:
-    found = configure.BY_NAME.get(name)
+def _form(draft: Draft) -> Form:
+    return FORMS[draft.kind]
+
+
+def _step(draft: Draft, name: str) -> Step:
+    found = _form(draft).step(name)
     if found is None:
-        raise Http404(f"the form has no step {name}; it has {', '.join(configure.NAMES)}")
+        raise Http404(f"the form has no step {name}; it has {', '.join(_form(draft).names)}")
     return found
 
 
@@ -148,17 +156,17 @@ def _saved(request: HttpRequest, draft: Draft, step: Step) -> HttpResponse:
     body, target = draft.body, do.removeprefix("go:")
     if do == "add":
         body = configure.with_row(step, body)
-    elif do == "use" and step is configure.METRICS:
+    elif do == "use" and step is METRICS:
         body = configure.with_row(step, body, row=drafts.shared_metric(request.POST.get("shared_metric", "")))
     elif do.startswith("remove:") and do[7:].isdecimal():
         body = configure.with_row(step, body, without=int(do[7:]))
     drafts.keep(draft, body, draft.source, revision=_revision(request), now=timezone.now())
     if do in ("add", "use") or do.startswith("remove:"):
         return _to(draft, step.name)
-    if do.startswith("go:") and target in configure.NAMES:
+    if do.startswith("go:") and target in _form(draft).names:
         return _to(draft, target)
     found = drafts.problems(draft, step.keys)
-    return _shown(request, draft, step, found, status=422) if found else _to(draft, configure.after(step.name))
+    return _shown(request, draft, step, found, status=422) if found else _to(draft, _form(draft).after(step.name))
 
 
 def _to(draft: Draft, name: str) -> HttpResponse:
@@ -172,8 +180,12 @@ def _revision(request: HttpRequest) -> int:
 
 def _read(request: HttpRequest, draft: Draft, step: Step) -> None:
     """Take over what was posted, without saving it."""
-    draft.body = configure.read(step, draft.body, request.POST.dict())
-    if step is configure.DATA:
+    posted = request.POST.dict()
+    if step is SLICE:
+        listed, others = request.POST.getlist(configure.MEMBERS), request.POST.get("members", "")
+        posted["members"] = configure.members_read(draft.body, listed, others)
+    draft.body = configure.read(step, draft.body, posted)
+    if step.name == DATA.name:
         chosen = request.POST.get(configure.SOURCE, "")
         draft.source = next((source for source, _ in drafts.sources() if str(source.pk) == chosen), None)
 
@@ -191,23 +203,26 @@ def _shown(
     context = {
         "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
-        "shared_metrics": drafts.shared_metrics() if step is configure.METRICS else [],
+        "shared_metrics": drafts.shared_metrics() if step is METRICS else [],
         "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
         "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
     }  # fmt: skip
+    if step is SLICE:
+        context["choices"] = _choices(draft)
     return render(request, "configure_step.html", context | _entailed(draft, timezone.now()), status=status)
 
 
 def _review(request: HttpRequest, draft: Draft, problem: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
     context: dict[str, Any] = {"draft": draft, "nav": _nav(draft, REVIEW), "problem": problem} | _entailed(draft, now)
-    context["wrong"] = [(one, configure.step_of(one.field)) for one in drafts.problems(draft)]
+    context["wrong"] = [(one, _form(draft).step_of(one.field)) for one in drafts.problems(draft)]
     if not context["wrong"]:
         definition = drafts.definition_of(draft)
         try:
-            context["changes"] = drafts.difference(draft) if draft.experiment else ()
+            rehearsed = drafts.rehearsed(draft, now)
+            context |= {"traffic": rehearsed.traffic, "changes": rehearsed.changes}
         except CannotApply as refusal:
-            context["problem"] = problem or str(refusal)
+            context |= {"problem": problem or str(refusal), "rehearsed": not problem}
         context |= {
             "text": definition.text, "plan": definition.plan,
             "is_started": draft.experiment is not None and draft.experiment.started_at is not None,
@@ -218,11 +233,11 @@ def _review(request: HttpRequest, draft: Draft, problem: str = "", status: int =
 
 def _nav(draft: Draft, here: str) -> list[dict[str, Any]]:
     """The steps, with what is known of each: where one is, and whether something in it is wrong or missing."""
-    wrong = {configure.step_of(violation.field) for violation in drafts.problems(draft)}
-    titles = {step.name: step.title for step in configure.STEPS} | {REVIEW: "Review"}
+    wrong = {_form(draft).step_of(violation.field) for violation in drafts.problems(draft)}
+    titles = {step.name: step.title for step in _form(draft).steps} | {REVIEW: "Review"}
     return [
         {"name": name, "title": titles[name], "here": name == here, "open": name in wrong}
-        for name in configure.NAMES
+        for name in _form(draft).names
     ]  # fmt: skip
 
 
@@ -230,16 +245,32 @@ def _sections(step: Step, draft: Draft, found: Iterable[Violation]) -> list[Show
     by_slot = _by_slot(step, draft, found)
     shown = []
     for section, number in configure.sections(step, draft.body):
-        fields = tuple(
-            ShownField(field, configure.as_text(field, draft.body), by_slot.get(field.path, ()))
-            for field in section.fields
-        )
+        fields = tuple(ShownField(field, _value(field, draft), by_slot.get(field.path, ())) for field in section.fields)
         row = None if number is None else configure.rows_of(step, draft.body)[number]
         control = isinstance(row, Mapping) and bool(row.get("control"))
         shown.append(
             ShownSection(section, fields, by_slot.get(section.path, ()) if section.path else (), number, control)
         )
     return shown
+
+
+def _choices(draft: Draft) -> list[tuple[Choice, bool]]:
+    """What can be chosen as a member, and whether it is."""
+    members = _members(draft)
+    return [(choice, choice.key in members) for choice in choices(members)]
+
+
+def _members(draft: Draft) -> tuple[str, ...]:
+    found = draft.body.get("members")
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+
+def _value(field: Field, draft: Draft) -> str:
+    """What stands in a field; of members those that are in no list to choose from."""
+    if field.path != "members" or not _members(draft):
+        return configure.as_text(field, draft.body)
+    listed = {choice.key for choice in choices(_members(draft))}
+    return ", ".join(name for name in _members(draft) if name not in listed)
 
 
 def _rest(step: Step, draft: Draft, found: Iterable[Violation]) -> tuple[str, ...]:
@@ -268,6 +299,12 @@ def _other_windows(draft: Draft) -> list[tuple[str, Any]]:
 
 def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
     """What follows from the draft as it stands, as far as it can be told."""
+    plan = drafts.sliced(draft)
+    held = planned_slice(plan, draft.experiment) if plan is not None else None
+    return {"kind": draft.kind, "slice": held} | _timed(draft, now)
+
+
+def _timed(draft: Draft, now: datetime) -> dict[str, Any]:
     if draft.source is None or drafts.problems(draft):
         plan = drafts.timed(draft)
         return {"entailed": None, "panel": None, "plan_of_dates": plan, "dates": dates(plan) if plan else None}

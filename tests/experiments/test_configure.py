@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments import configure, definitions
-from experiments.definitions.partial import parts, put, value_at, violations
+from experiments.definitions.partial import DefinitionKind, kind_of, parts, put, value_at, violations
+from experiments.form_steps import FORMS, Step
 from experiments.models import Amendment, AuditEntry, Draft, Experiment, Source
 from experiments.services import drafts, metrics
 from experiments.services.access import NotAllowed
@@ -42,6 +43,12 @@ def lake(tmp_path: Path) -> Source:
 @pytest.fixture
 def owner() -> Client:
     return signed_in("owner")
+
+
+def step_named(kind: DefinitionKind, name: str) -> Step:
+    found = FORMS[kind].step(name)
+    assert found is not None
+    return found
 
 
 def applied(browser: Client, draft: Draft, do: str = "review", reason: str = "") -> Experiment:
@@ -118,7 +125,7 @@ def test_a_wrong_value_is_told_at_its_field_while_typing_and_when_saved(
     assert saved.status_code == 422
     assert message in words(saved)
     draft.refresh_from_db()
-    assert drafts.problems(draft, configure.BY_NAME[step].keys)
+    assert drafts.problems(draft, step_named("experiment", step).keys)
 
 
 def test_fields_of_another_kind_are_not_read(owner: Client, lake: Source) -> None:
@@ -182,8 +189,9 @@ def test_data_of_another_experiment_can_be_chosen_where_nothing_is_registered(ow
     assert export("typed").folder == str(tmp_path / "small")
 
 
-ROWS = [step.row for step in configure.STEPS if step.row is not None]
-SECTIONS = [*ROWS, *(section for step in configure.STEPS for section in step.sections)]
+ALL_STEPS = [step for form in FORMS.values() for step in form.steps]
+ROWS = [step.row for step in ALL_STEPS if step.row is not None]
+SECTIONS = [*ROWS, *(section for step in ALL_STEPS for section in step.sections)]
 FIELDS = sorted({field.path.replace("#", "0") for section in SECTIONS for field in section.fields})
 ODD = ["", "0", "-1", "1e999", "nan", "inf", "event", "guardrail", "any_time", "[0, 1]", "9999-12-31", "1_0"]
 TEXTS = st.one_of(
@@ -192,16 +200,20 @@ TEXTS = st.one_of(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from([*FIELDS, "control", "rollback"]), TEXTS, max_size=12))
-def test_whatever_is_typed_is_read_and_judged_without_a_traceback(posted: dict[str, str]) -> None:
-    body: dict[str, Any] = {"version": 1}
-    for step in configure.STEPS:
+@given(
+    st.sampled_from([*FORMS]),
+    st.dictionaries(st.sampled_from([*FIELDS, "control", "rollback"]), TEXTS, max_size=12),
+)
+def test_whatever_is_typed_is_read_and_judged_without_a_traceback(kind: Any, posted: dict[str, str]) -> None:
+    body: dict[str, Any] = {"version": 1, kind: None}
+    for step in FORMS[kind].steps:
         body = configure.read(step, body, posted)
         json.dumps(body, allow_nan=False)
         for violation in (*violations(body, step.keys), *violations(body)):
             assert violation.message
         for section, _ in configure.sections(step, body):
             assert all(isinstance(configure.as_text(field, body), str) for field in section.fields)
+        assert kind_of(body) == kind
 
 
 # --- from the draft to the experiment ---------------------------------------------------------------------------------
@@ -344,7 +356,6 @@ def test_a_copy_reads_the_same_database(owner: Client) -> None:
     [
         ("a: [", "not valid YAML"),
         ("- 1", "a definition is a mapping"),
-        ("holdout: winter", "holdouts are defined in files"),
         ("? 2024-01-01\n: 1\n", ""),
     ],
 )
@@ -357,22 +368,13 @@ def test_what_is_no_definition_is_not_taken(owner: Client, text: str, message: s
 def test_a_pasted_definition_of_odd_shape_can_be_looked_at_and_typed_over(owner: Client, lake: Source) -> None:
     odd = "experiment: odd\nsource: lake\nvariants: [1, 2]\nmetrics: x\nwindows: 5\ndecision: [1]\nhorizont: 3\n"
     draft = begun(owner, text=odd)
-    for name in configure.NAMES:
+    for name in FORMS["experiment"].names:
         assert owner.get(f"/drafts/{draft.pk}/{name}/").status_code == 200
     assert "unknown key `horizont`" in words(owner.get(f"/drafts/{draft.pk}/review/"))
     for name in STEPS:
         assert typed(owner, draft, name, do="go:review", chosen_source=str(lake.pk)).status_code == 302
     draft.refresh_from_db()
     assert {violation.field for violation in drafts.problems(draft)} == {"version", "horizont"}
-
-
-def test_holdouts_are_defined_in_files(owner: Client, tmp_path: Path) -> None:
-    held = definition(tmp_path, experiment=None, holdout="winter", fraction=0.05, variants=None,
-                      planned_end_date=date(2024, 6, 3))  # fmt: skip
-    apply([held], NOW)
-    response = owner.post("/new/", {"of": "winter", "as": "copy"})
-    assert (response.status_code, "holdouts are defined in files" in words(response)) == (409, True)
-    assert "Duplicate" not in words(owner.get("/experiments/winter/history/"))
 
 
 def test_the_database_refuses_a_draft_that_saw_nothing_of_its_experiment(owner: Client, lake: Source) -> None:

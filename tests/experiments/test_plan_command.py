@@ -12,7 +12,9 @@ import yaml
 
 from analysis.sample_size import distance, holdout_factor, needed_events
 from experiments.examples.build import build
-from experiments.services import planner
+from experiments.models import Experiment
+from experiments.services import metrics, planner
+from tests.experiments import traffic_world
 from tests.experiments.commands import CHECKOUT, run, run_apart
 from tests.experiments.small_data import (
     ENROLLMENT_WEEKS,
@@ -233,6 +235,7 @@ def test_a_short_history_plans_the_windows_it_has(data: SmallData) -> None:
     assert "- The history follows units for 4 of 6 weeks; windows that end later cannot be planned." in shown
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_share_of_the_traffic_is_planned_for(data: SmallData) -> None:
     whole = plan(data.write())
     data.definition["share"] = 0.25
@@ -284,6 +287,7 @@ def holdout(data: SmallData, **changes: Any) -> Path:
     return data.write()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_holdout_has_a_table_of_sizes(data: SmallData) -> None:
     path = holdout(data)
     found = plan(path, "--units-per-week", 50_000)
@@ -298,11 +302,13 @@ def test_a_holdout_has_a_table_of_sizes(data: SmallData) -> None:
         assert one["units"] == 100_000 * one["fraction"]
     assert rows[4]["mde_lift"] == pytest.approx(row(found, "active", "late")["mde_lift"], rel=1e-9)
     shown = run("plan", path, "--units-per-week", "50000").out
+    assert "Of all units\n  holds out 20 % of all units from 2024-02-26 on, before any layer" in shown
     assert "Smallest lifts of other holdouts of the same units" in shown
     assert any(line.split()[:4] == ["1", "%", "1,000", "active"] and line.endswith("5.0 x")
                for line in shown.splitlines())  # fmt: skip
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_late_window_after_the_planned_end_is_warned_of(data: SmallData) -> None:
     path = holdout(data, planned_end_date=LATER + timedelta(days=30))
     warning = plan(path, "--units-per-week", 500)["warnings"][0]
@@ -313,6 +319,66 @@ def test_a_late_window_after_the_planned_end_is_warned_of(data: SmallData) -> No
 def test_a_start_after_the_planned_end_is_refused(data: SmallData) -> None:
     path = holdout(data)
     refused(path, "start_date 2025-01-01 is not before planned_end_date", options=("--start-date", "2025-01-01"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_holdout_is_planned_until_its_end_or_as_far_as_the_past_goes(data: SmallData) -> None:
+    path = holdout(data, planned_end_date=LATER + timedelta(days=7 * 4))
+    found = plan(path, "--units-per-week", 500)["until_end"]
+    assert [one["metric"] for one in found] == ["lines", "active", "price"]
+    assert {(one["start_week"], one["end_week"], one["planned_weeks"]) for one in found} == {(1, 4, 4)}
+    assert all(0 < one["mde_lift"] < 1 and one["reason"] is None for one in found)
+    shown = run("plan", path, "--units-per-week", "500").out
+    assert "Until the planned end" in shown
+    smaller = plan(holdout(data, fraction=0.05), "--units-per-week", 500)["until_end"]
+    assert smaller[0]["mde_lift"] > found[0]["mde_lift"]
+
+
+# --- What the database knows ------------------------------------------------------------------------------------------
+USE = {"use": "lines", "role": "primary", "term": "short"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_metrics_of_the_catalog_are_planned_as_if_they_were_written_out(data: SmallData) -> None:
+    written = plan(data.write())
+    assert written["traffic"] == {"lines": [], "reason": None}
+    measured = {"key": "lines", "kind": "mean", "better": "higher", "column": "lines"}
+    metrics.publish(measured, "", by="owner@example.com", now=traffic_world.NOW)
+    data.definition["metrics"][0] = dict(USE)
+    assert plan(data.write()) == written
+    data.definition["metrics"][0] = {**USE, "use": "line"}
+    refused(data.write(), "metrics[0].use: there is no metric `line` in the catalog; did you mean `lines`?")
+
+
+def test_without_the_database_shared_metrics_are_refused_and_traffic_is_not_known(data: SmallData) -> None:
+    data.definition |= {"layer": "search", "share": 0.4}
+    done = run_apart("plan", data.write(), "--format", "json", **NOWHERE)
+    assert done.json["traffic"]["lines"] == []
+    assert done.json["traffic"]["reason"].startswith("the database that knows cannot be used (connection")
+    data.definition["metrics"][0] = dict(USE)
+    done = run_apart("plan", data.write(), **NOWHERE)
+    assert (done.code, done.out) == (1, "")
+    assert "metrics[0].use: `lines` is in the catalog, and the database that keeps it cannot be used" in done.err
+    assert "write out what it measures" in done.err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_layer_and_holdouts_leave_is_told_as_apply_does(data: SmallData) -> None:
+    traffic_world.put(
+        traffic_world.holdout(fraction=0.1, start_date=START),
+        traffic_world.experiment("other", layer="search", share=0.5),
+    )
+    data.definition |= {"layer": "search", "share": 0.4, "holdout": "winter", "unit": "user"}
+    lines = plan(data.write())["traffic"]["lines"]
+    told = run("apply", "--dry-run", data.path).out
+    assert lines[-1] == "effective traffic: 36 % of all units"
+    assert all(f"  {line}\n" in told for line in lines)
+    assert "Of all units\n  layer search: buckets 5,000-8,999 (40 %)" in run("plan", data.path).out
+    data.definition["share"] = 0.6
+    reason = plan(data.write())["traffic"]["reason"]
+    assert "it would be refused" in reason
+    assert "has no 60 % of its buckets free" in reason
+    assert not Experiment.objects.filter(key="small").exists()
 
 
 # --- Refused ----------------------------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ def test_without_the_database_there_is_no_catalog(tmp_path: Path) -> None:
     data.definition["metrics"][0] = dict(USE)
     done = run("analyze", data.write())
     assert done.code == 1
-    assert "metrics[0].use: `lines` is in the catalog, which is kept in the database" in done.err
+    assert "metrics[0].use: `lines` is in the catalog, which is kept in the database and not read here" in done.err
+    assert "Of a definition that was applied `manage.py export small` does so" in done.err
 
 
 # --- plans and versions -----------------------------------------------------------------------------------------------

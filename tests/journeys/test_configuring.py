@@ -125,7 +125,7 @@ def test_an_owner_configures_starts_and_reads_an_experiment_and_its_file_gives_t
         upload(page, live_server.url, tmp_path / "sent")
         page.get_by_role("link", name="Portfolio").first.click()
         page.get_by_role("link", name="New experiment").click()
-        page.get_by_role("button", name="Begin a new one").click()
+        page.get_by_role("button", name="New experiment").click()
         basics_and_data(page)
         metrics(page)
         timing(page)
@@ -168,7 +168,7 @@ def test_the_form_works_without_scripts_and_by_keyboard(
     person("owner")
     with opened(browser, f"{live_server.url}/new/", PHONE, who="owner") as (page, _):
         page.route(re.compile(r"\.js"), lambda route: route.abort())
-        page.get_by_role("button", name="Begin a new one").focus()
+        page.get_by_role("button", name="New experiment").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Basics")
         page.get_by_label("Name", exact=True).focus()

@@ -2,24 +2,32 @@ import json
 import math
 import shutil
 from argparse import ArgumentParser, ArgumentTypeError
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
-from experiments import power_table, tables
-from experiments.management.base import HoldfastCommand
+from analysis.plan import Metric, Plan
+from experiments import definitions, power_table, tables
+from experiments.definitions import NotInCatalog
+from experiments.management.base import HoldfastCommand, why_no_database
 from experiments.management.commands.analyze import today
 from experiments.management.output import StepProgress, iso_date, plain_problems
+from experiments.power_table import Traffic
 from experiments.services import planner
+from experiments.services.apply import CannotApply, apply
+from experiments.services.metrics import StoredCatalog
 
 
 class Command(HoldfastCommand):
     help = (
         "Print what an experiment or holdout can find before it starts: from when each window can be read, the "
         "smallest lift each metric shows, the units and weeks a smaller one takes, and how surely an early win with a "
-        "later loss is flagged. Rests on the past of the facts: no exposures, no database, nothing stored."
+        "later loss is flagged. Rests on the past of the facts: no exposures, nothing stored. The database is asked "
+        "only for metrics of the catalog (`use:`), and for what a layer, a share or a holdout leaves of all units."
     )
     needs_tables = False
     requires_system_checks = []
@@ -55,15 +63,46 @@ class Command(HoldfastCommand):
             try:
                 planned = planner.plan(
                     path, today, start_date=start_date, wanted=wanted, units_per_week=options["units_per_week"],
-                    kind=options["history"], on_step=progress,
+                    kind=options["history"], on_step=progress, catalog=DatabaseCatalog(),
                 )  # fmt: skip
+                told = traffic(path, planned.plan)
             except planner.CannotPlan as problem:
                 raise CommandError(str(problem)) from problem
         if options["format"] == "json":
-            self.stdout.write(json.dumps(planner.to_json(planned), indent=1, allow_nan=False))
+            whole = {**planner.to_json(planned), "traffic": asdict(told)}
+            self.stdout.write(json.dumps(whole, indent=1, allow_nan=False))
         else:
             width = shutil.get_terminal_size((tables.DEFAULT_WIDTH, 24)).columns
-            self.stdout.write(power_table.render(planned, width=width), ending="")
+            self.stdout.write(power_table.render(planned, told, width=width), ending="")
+
+
+class DatabaseCatalog:
+    """The stored catalog of metrics; the database is reached when the first metric is looked up."""
+
+    def metric(self, key: str, version: int | None, user: str) -> Metric:
+        """See ``definitions.Catalog``."""
+        why = why_no_database()
+        if why is not None:
+            raise NotInCatalog(
+                f"`{key}` is in the catalog, and the database that keeps it cannot be used ({why}); "
+                "write out what it measures to plan without one"
+            )
+        return StoredCatalog().metric(key, version, user)
+
+
+def traffic(path: Path, plan: Plan) -> Traffic:
+    """Return what applying this plan would take of all units, nothing where it asks for nothing."""
+    if plan.kind == "experiment" and plan.holdout is None and not {"layer", "share"} & set(plan.extra):
+        return Traffic()
+    why = why_no_database()
+    if why is not None:
+        return Traffic(reason=f"the database that knows cannot be used ({why})")
+    definition = replace(definitions.load(path, DatabaseCatalog()), plan=plan)
+    try:
+        (applied,) = apply([definition], timezone.now(), amend="planned", dry_run=True, review=True)
+    except CannotApply as refusal:
+        return Traffic(reason=f"it would be refused: {refusal}")
+    return Traffic(applied.traffic)
 
 
 def _wanted(text: str) -> tuple[str, float]:
