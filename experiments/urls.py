@@ -19,6 +19,7 @@ from experiments.views import (
     scorecard,
     sources,
     tokens,
+    traffic,
 )
 
 EXPERIMENT = "experiments/<str:key>/"
@@ -49,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("holdouts/", holdouts.holdouts, name="holdouts"),
     path("holdouts/<str:key>/", holdouts.holdout, name="holdout"),
+    path("traffic/", traffic.traffic, name="traffic"),
     path("metrics/", catalog.metrics, name="metrics"),
     path("add/metric/", metrics.add, name="metric-add"),
     path("metrics/<str:metric>/", metrics.metric, name="metric"),
