@@ -8,6 +8,7 @@ from analysis.results import Action
 from experiments.models import Person
 from experiments.models.person import ROLES
 from experiments.models.token import SCOPES
+from experiments.services.keys import LONGEST_NAME as LONGEST_KEY_NAME
 from experiments.services.tokens import IN_WORDS, LONGEST_NAME
 
 LONGEST_REASON = 2000
@@ -77,6 +78,30 @@ class TokenForm(forms.Form):
         error_messages={"required": "Choose what it may be used for."},
     )
     days = forms.TypedChoiceField(choices=LIVES, coerce=int, empty_value=None, required=False, initial="90")
+
+
+class KeyForm(forms.Form):
+    """A new key of a program. What an origin is, ``services.keys`` says."""
+
+    name = forms.CharField(
+        max_length=LONGEST_KEY_NAME, strip=True, error_messages={"required": "Say which program it is for."}
+    )
+    kind = forms.ChoiceField(
+        choices=[
+            ("server", "a server: the key is a secret"),
+            ("client", "web pages: everybody can read the key, and it works from their origins alone"),
+        ],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose where the program runs."},
+    )
+    origins = forms.CharField(
+        required=False, max_length=4000, strip=True,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "aria-describedby": "origins-help"}),
+    )  # fmt: skip
+
+    def clean_origins(self) -> list[str]:
+        """One origin a line."""
+        return [line.strip() for line in self.cleaned_data["origins"].splitlines() if line.strip()]
 
 
 class OwnerForm(forms.Form):

@@ -22,7 +22,7 @@ class Part:
         begun: whether it holds its buckets today.
         held_by: the holdouts that hold units out of it, with their shares of all units.
         effective: the share of all units that can enter.
-        said: the effective traffic in words.
+        said: the effective traffic in words, or since when it has none.
     """
 
     key: str
@@ -54,7 +54,10 @@ class LayerMap:
 
 @dataclass(frozen=True)
 class SliceMap:
-    """A holdout's slice of all units, and its members with the effective traffic of each."""
+    """A holdout's slice of all units, and its members with the effective traffic of each.
+
+    ``overdue``: it still holds out though its planned end is past.
+    """
 
     key: str
     name: str
@@ -65,6 +68,7 @@ class SliceMap:
     planned_end: date | None
     until: date | None
     begun: bool
+    overdue: bool
     members: tuple[Part, ...]
 
     @property
@@ -140,10 +144,12 @@ def _part(traffic: Traffic, holding: Sequence[HoldoutMember], now: datetime) -> 
     held = tuple(f"{one.holdout.experiment.key} {percent((one.holdout.held_out or 0) / BUCKETS)}" for one in holding)
     width = taken(traffic, plan)
     buckets = (0, width) if traffic.layer is None else (traffic.buckets.lower, traffic.buckets.upper)
+    over = _is_over(traffic, now)
+    said = f"none of its own since {traffic.released_on}" if over else _said(share, width / BUCKETS, held)
     return Part(
         experiment.key, experiment.name, experiment.standing, plan.unit, buckets, traffic.first_day,
         traffic.released_on, traffic.first_day <= _today(traffic, now), traffic.frozen_at is not None, held, share,
-        _said(share, width / BUCKETS, held),
+        said,
     )  # fmt: skip
 
 
@@ -161,9 +167,10 @@ def _layer(key: str, parts: list[Part]) -> LayerMap:
 
 def _slice(traffic: Traffic, members: Iterable[int], parts: Mapping[int, Part], now: datetime) -> SliceMap:
     experiment = traffic.experiment
-    plan = experiment.current_plan.load()
+    plan, today = experiment.current_plan.load(), _today(traffic, now)
+    overdue = traffic.released_on is None and plan.planned_end_date is not None and plan.planned_end_date < today
     return SliceMap(
         experiment.key, experiment.name, experiment.standing, plan.unit, traffic.held_out or 0, traffic.first_day,
-        plan.planned_end_date, traffic.released_on, traffic.first_day <= _today(traffic, now),
+        plan.planned_end_date, traffic.released_on, traffic.first_day <= today, overdue,
         tuple(parts[member] for member in members if member in parts),
     )  # fmt: skip

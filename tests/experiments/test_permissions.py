@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from experiments import urls
-from experiments.models import AuditEntry, Decision, Experiment, Person
-from experiments.services import decisions, drafts, tokens
+from experiments.models import AuditEntry, Decision, Experiment, Person, SdkKey
+from experiments.services import decisions, drafts, keys, tokens
 from experiments.views.guard import A_KEY, AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.registered import drafted, registered
@@ -88,6 +88,11 @@ TABLE = [
     *reading("holdouts"),
     *reading("holdout", NOT_A_HOLDOUT),
     *reading("traffic"),
+    *reading("keys"),
+    Row("key-add", "get", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-add", "post", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-revoke", "get", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-revoke", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     *reading("metrics"),
     *editing("metric-add"),
     *reading("metric"),
@@ -210,6 +215,9 @@ def cases() -> dict[str, Case]:
         "holdouts": Case(reverse("holdouts"), {}),
         "holdout": Case(reverse("holdout", args=[key]), {}),
         "traffic": Case(reverse("traffic"), {}),
+        "keys": Case(reverse("keys"), {}),
+        "key-add": Case(reverse("key-add"), {"name": "shop", "kind": "server"}),
+        "key-revoke": Case(reverse("key-revoke", args=[sdk_key()]), {}),
         "metrics": Case(reverse("metrics"), {}),
         "metric-add": Case(reverse("metric-add"), {}),
         "metric": Case(reverse("metric", args=["lines"]), {}),
@@ -250,6 +258,12 @@ def cases() -> dict[str, Case]:
         "token-revoke": Case(reverse("token-revoke", args=[token.pk]), {}),
         "account_reset_password_from_key": Case(reverse("account_reset_password_from_key", args=["1", "x-y"]), {}),
     }
+
+
+def sdk_key() -> int:
+    """The number of a key of a program."""
+    keys.create("theirs", "server", [], by="admin@example.com", now=MADE_AT)
+    return SdkKey.objects.get(name="theirs").pk
 
 
 def draft_of(key: str) -> Experiment:
