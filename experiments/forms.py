@@ -59,6 +59,16 @@ class VerbForm(forms.Form):
     revision = forms.IntegerField(widget=forms.HiddenInput)
 
 
+class ReleaseForm(forms.Form):
+    """The confirmation that a holdout is released, and why."""
+
+    reason = forms.CharField(
+        max_length=LONGEST_REASON, strip=True, widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": "Say why; it stands in the history for good."},
+    )  # fmt: skip
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+
+
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=ROLE_CHOICES)
 

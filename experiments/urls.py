@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("decisions/<int:number>/evidence.json", decisions.evidence, name="evidence"),
     path("holdouts/", holdouts.holdouts, name="holdouts"),
     path("holdouts/<str:key>/", holdouts.holdout, name="holdout"),
+    path("holdouts/<str:key>/release/", holdouts.release, name="holdout-release"),
     path("traffic/", traffic.traffic, name="traffic"),
     path("console/", console.console, name="console"),
     path("keys/", keys.keys, name="keys"),

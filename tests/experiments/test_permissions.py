@@ -17,6 +17,7 @@ from experiments.views.guard import A_KEY, AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.registered import drafted, registered
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
+from tests.experiments.traffic_world import holdout, put
 from tests.people import MADE_AT, person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +88,7 @@ TABLE = [
     *reading("chart-csv"),
     *reading("holdouts"),
     *reading("holdout", NOT_A_HOLDOUT),
+    *owning("holdout-release"),
     *reading("traffic"),
     *reading("console"),
     *reading("keys"),
@@ -203,6 +205,8 @@ def cases() -> dict[str, Case]:
         "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh", "definition")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
+    put(holdout())
+    held = Experiment.objects.get(key="winter")
     kept = registered("shop")
     return {
         **plain,
@@ -215,6 +219,9 @@ def cases() -> dict[str, Case]:
         "ofrep-flags": Case(reverse("ofrep-flags"), {}),
         "holdouts": Case(reverse("holdouts"), {}),
         "holdout": Case(reverse("holdout", args=[key]), {}),
+        "holdout-release": Case(
+            reverse("holdout-release", args=["winter"]), {"revision": held.revision, "reason": "over"}
+        ),
         "traffic": Case(reverse("traffic"), {}),
         "console": Case(reverse("console"), {}),
         "keys": Case(reverse("keys"), {}),
