@@ -67,6 +67,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("add/source/", sources.add, name="source-add"),
     path("add/source/<str:token>/", sources.draft, name="source-draft"),
     path("sources/<str:source>/", sources.source, name="source"),
+    path("sources/<str:source>/delete/", sources.delete, name="source-delete"),
     path("sources/<str:source>/check/", sources.check, name="source-check"),
     path("sources/<str:source>/progress/", sources.progress, name="source-progress"),
     path("sources/<str:source>/data/", sources.data, name="source-data"),
