@@ -149,6 +149,23 @@ class ConsoleForm(forms.Form):
         return found
 
 
+class TesterForm(forms.Form):
+    """A tester with a variant, or with ``remove`` without one. Lengths are said by ``services.entry``."""
+
+    unit = forms.CharField(
+        strip=False, error_messages={"required": "Name a unit, as programs name it."},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+    variant = forms.ChoiceField(error_messages={"required": "Choose a variant."})
+
+    def __init__(self, *args: Any, variants: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["variant"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(key, key) for key in variants]
+        field.required = "remove" not in self.data
+
+
 def attributes_of(text: str) -> dict[str, Any]:
     """Read attributes: a JSON object, or one ``name=value`` a line. Raises ValueError.
 

@@ -87,6 +87,11 @@ def release(key: str, *, by: str, now: datetime, reason: str, revision: int | No
     return traffic
 
 
+def testers(experiment: Experiment) -> list[ForcedVariant]:
+    """Who gets a variant of an experiment by name, in the order of units."""
+    return list(ForcedVariant.objects.filter(experiment=experiment))
+
+
 def slice_of(experiment: Experiment) -> Traffic | None:
     """What a holdout that has started holds out, or has held out until it was released; None of anything else."""
     if experiment.started_at is None:

@@ -90,6 +90,9 @@ TABLE = [
     *reading("holdout", NOT_A_HOLDOUT),
     *owning("holdout-release"),
     *reading("traffic"),
+    *reading("experiment-traffic"),
+    Row("testers", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("testers", "post", LOGIN, NO, NO, NO, NO, DONE, DONE),  # it has started, so it takes one of its owners
     *reading("console"),
     *reading("keys"),
     Row("key-add", "get", LOGIN, NO, NO, NO, NO, NO, OK),
@@ -224,6 +227,8 @@ def cases() -> dict[str, Case]:
             reverse("holdout-release", args=["winter"]), {"revision": held.revision, "reason": "over"}
         ),
         "traffic": Case(reverse("traffic"), {}),
+        "experiment-traffic": Case(reverse("experiment-traffic", args=[key]), {}),
+        "testers": Case(reverse("testers", args=[key]), {"unit": "user-1", "variant": "treatment"}),
         "console": Case(reverse("console"), {}),
         "keys": Case(reverse("keys"), {}),
         "key-add": Case(reverse("key-add"), {"name": "shop", "kind": "server"}),
