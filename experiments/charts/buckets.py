@@ -4,22 +4,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from experiments.assignment import BUCKETS
+from experiments.services.slices import percent
 
 LANE_HEIGHT = 30
 LANE_STEP = 34
+
+#: What is free says how much from this share of the bar on: on a phone narrower words would be cut.
+SAID_FROM = 0.2
 
 
 @dataclass(frozen=True)
 class Block:
     """A block of buckets: left edge and width in percent of the bar, top in pixels.
 
-    ``number`` is the row of the table below that says the same; 0 for what is free.
+    Attributes:
+        number: the row of the table below that says the same; 0 for what is free.
+        label: what stands in it; empty where it is too narrow.
     """
 
     x: float
     width: float
     y: int
     number: int
+    label: str
 
 
 @dataclass(frozen=True)
@@ -41,5 +48,15 @@ def bar(ranges: Iterable[tuple[int, int, int]]) -> Bar:
         lane = next((place for place, taken in enumerate(lanes) if taken <= first), len(lanes))
         lanes[lane : lane + 1] = [end]
         share = (end - first) / BUCKETS
-        blocks.append(Block(round(100 * first / BUCKETS, 2), round(100 * share, 2), lane * LANE_STEP, number))
+        blocks.append(
+            Block(
+                round(100 * first / BUCKETS, 2), round(100 * share, 2), lane * LANE_STEP, number, _label(share, number)
+            )
+        )
     return Bar(tuple(blocks), max(1, len(lanes)) * LANE_STEP - (LANE_STEP - LANE_HEIGHT))
+
+
+def _label(share: float, number: int) -> str:
+    if number:
+        return str(number)
+    return f"{percent(share)} free" if share >= SAID_FROM else ""

@@ -60,6 +60,7 @@ def test_a_layer_shows_who_has_which_buckets_and_what_is_free(client: Client) ->
     ]  # fmt: skip
     html = response.content.decode()
     assert 'x="30.0%" y="0" width="50.0%"' in html
+    assert ">20 % free</text>" in html
     assert "style=" not in html
 
 
