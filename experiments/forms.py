@@ -1,5 +1,7 @@
 """Forms: what people may type, checked before a service is asked. A wrong value is named, with what is allowed."""
 
+import json
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from django import forms
@@ -8,9 +10,12 @@ from analysis.results import Action
 from experiments.models import Person
 from experiments.models.person import ROLES
 from experiments.models.token import SCOPES
+from experiments.services.entry import LONGEST_UNIT
+from experiments.services.keys import LONGEST_NAME as LONGEST_KEY_NAME
 from experiments.services.tokens import IN_WORDS, LONGEST_NAME
 
 LONGEST_REASON = 2000
+LONGEST_ATTRIBUTES = 8000
 
 ACTION_WORDS: dict[Action, tuple[str, str]] = {
     "launch": ("Launch", "Everybody gets the treatment."),
@@ -54,6 +59,16 @@ class VerbForm(forms.Form):
     revision = forms.IntegerField(widget=forms.HiddenInput)
 
 
+class ReleaseForm(forms.Form):
+    """The confirmation that a holdout is released, and why."""
+
+    reason = forms.CharField(
+        max_length=LONGEST_REASON, strip=True, widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": "Say why; it stands in the history for good."},
+    )  # fmt: skip
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+
+
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=ROLE_CHOICES)
 
@@ -77,6 +92,109 @@ class TokenForm(forms.Form):
         error_messages={"required": "Choose what it may be used for."},
     )
     days = forms.TypedChoiceField(choices=LIVES, coerce=int, empty_value=None, required=False, initial="90")
+
+
+class KeyForm(forms.Form):
+    """A new key of a program. What an origin is, ``services.keys`` says."""
+
+    name = forms.CharField(
+        max_length=LONGEST_KEY_NAME, strip=True, error_messages={"required": "Say which program it is for."}
+    )
+    kind = forms.ChoiceField(
+        choices=[
+            ("server", "a server: the key is a secret"),
+            ("client", "web pages: everybody can read the key, and it works from their origins alone"),
+        ],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose where the program runs."},
+    )
+    origins = forms.CharField(
+        required=False, max_length=4000, strip=True,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "aria-describedby": "origins-help"}),
+    )  # fmt: skip
+
+    def clean_origins(self) -> list[str]:
+        """One origin a line."""
+        return [line.strip() for line in self.cleaned_data["origins"].splitlines() if line.strip()]
+
+
+class ConsoleForm(forms.Form):
+    """Which flag is asked for which unit; ``attributes`` come out as a mapping."""
+
+    flag = forms.ChoiceField(error_messages={"required": "Choose a flag."})
+    unit = forms.CharField(
+        max_length=LONGEST_UNIT, strip=False, error_messages={"required": "Name a unit, as programs name it."},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+    attributes = forms.CharField(
+        required=False, max_length=LONGEST_ATTRIBUTES,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "aria-describedby": "attributes-help"}),
+    )  # fmt: skip
+    day = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, flags: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["flag"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(key, key) for key in flags]
+
+    def clean_attributes(self) -> dict[str, Any]:
+        try:
+            found = attributes_of(self.cleaned_data["attributes"])
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise forms.ValidationError("Half a character (a lone surrogate) is no text.") from error
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(str(error)) from error
+        return found
+
+
+class TesterForm(forms.Form):
+    """A tester with a variant, or with ``remove`` without one. Lengths are said by ``services.entry``."""
+
+    unit = forms.CharField(
+        strip=False, error_messages={"required": "Name a unit, as programs name it."},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+    variant = forms.ChoiceField(error_messages={"required": "Choose a variant."})
+
+    def __init__(self, *args: Any, variants: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["variant"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(key, key) for key in variants]
+        field.required = "remove" not in self.data
+
+
+def attributes_of(text: str) -> dict[str, Any]:
+    """Read attributes: a JSON object, or one ``name=value`` a line. Raises ValueError.
+
+    A value of a line that is a number, true or false in JSON is one, as is text in quotes; anything else is text.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"This is no JSON object: {error}.") from error
+        assert isinstance(found, dict)
+        return found
+    pairs = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, equals, value = line.partition("=")
+        if not line.strip():
+            continue
+        if not equals or not name.strip():
+            raise ValueError(f"Line {number} is {line.strip()[:80]!r}; write name=value, or one JSON object for all.")
+        pairs[name.strip()] = _value(value.strip())
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, str | int | float) else text
 
 
 class OwnerForm(forms.Form):

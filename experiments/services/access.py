@@ -3,7 +3,7 @@
     viewer  reads
     editor  also applies and edits drafts, sources and metrics, gives drafts to review, and asks for looks
     owner   also starts, decides on and archives the experiments that are theirs
-    admin   everything, and people
+    admin   everything, and people and the keys of programs
 
 An account without a role may do nothing. An experiment is theirs whom its definition names as owner, or an admin has
 assigned. The command line asks for nobody's role: who can run commands on the server can do anything.
@@ -40,7 +40,7 @@ IN_WORDS: Mapping[Action, str] = {
     "edit": "change drafts, sources and metrics",
     "refresh": "ask for looks",
     "decide": "start, decide on or archive experiments",
-    "administer": "manage people",
+    "administer": "manage people and keys of programs",
 }
 
 

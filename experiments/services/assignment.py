@@ -267,7 +267,7 @@ def load(version: tuple[int, ...]) -> Snapshot:
     stored = _Stored.read()
     flags: dict[str, Flag] = {}
     broken: dict[str, str] = {}
-    for traffic in Traffic.objects.select_related("experiment__plan", "layer").order_by("experiment__key"):
+    for traffic in Traffic.objects.select_related("experiment__plan__experiment", "layer").order_by("experiment__key"):
         key = traffic.experiment.key
         try:
             flags[key] = _flag(traffic, stored)

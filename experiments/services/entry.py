@@ -9,6 +9,7 @@ from django.db import transaction
 from experiments.assignment import fingerprint
 from experiments.models import CannotChange, Experiment, ForcedVariant, Traffic
 from experiments.models.states import ENROLLMENT_CLOSED, RUNNING
+from experiments.services.lifecycle import check_revision
 from experiments.services.results import find_experiment
 from experiments.services.suggest import did_you_mean
 from experiments.services.traffic import close
@@ -65,9 +66,13 @@ def freeze(key: str, units: Iterable[str], *, by: str, now: datetime) -> int:
 
 
 @transaction.atomic
-def release(key: str, *, by: str, now: datetime, reason: str) -> Traffic:
-    """End a holdout: from tomorrow on its units get what was launched. Raises NoSuchExperiment, CannotChange."""
+def release(key: str, *, by: str, now: datetime, reason: str, revision: int | None = None) -> Traffic:
+    """End a holdout: from tomorrow on its units get what was launched. Raises NoSuchExperiment, CannotChange.
+
+    ``revision`` is the one that was looked at: if it is not the newest, nothing is done.
+    """
     experiment = find_experiment(key)
+    check_revision(experiment, revision)
     traffic = _traffic(experiment)
     if traffic.held_out is None:
         raise CannotChange(f"{key} is an experiment; holdouts are released")
@@ -80,6 +85,18 @@ def release(key: str, *, by: str, now: datetime, reason: str) -> Traffic:
     close(traffic, experiment.today(now))
     experiment.record("released", by=by, now=now, reason=reason.strip(), told={"from": str(traffic.released_on)})
     return traffic
+
+
+def testers(experiment: Experiment) -> list[ForcedVariant]:
+    """Who gets a variant of an experiment by name, in the order of units."""
+    return list(ForcedVariant.objects.filter(experiment=experiment))
+
+
+def slice_of(experiment: Experiment) -> Traffic | None:
+    """What a holdout that has started holds out, or has held out until it was released; None of anything else."""
+    if experiment.started_at is None:
+        return None
+    return Traffic.objects.filter(experiment=experiment, held_out__isnull=False).first()
 
 
 def _traffic(experiment: Experiment) -> Traffic:

@@ -21,6 +21,10 @@ class CannotChangeKey(Exception):
     """A key cannot be made or revoked. The message says why."""
 
 
+class NoSuchKey(LookupError):
+    """There is no key of this number."""
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
@@ -56,9 +60,32 @@ def revoke(name: str, *, by: str, now: datetime) -> None:
     key = rows.select_for_update().first()
     if key is None:
         raise CannotChangeKey(f"there is no key `{name}` in use")
+    _end(key, by, now)
+
+
+@transaction.atomic
+def revoke_number(number: int, *, by: str, now: datetime) -> None:
+    """End the key of a number for good, whatever is called the same now. Raises NoSuchKey, CannotChangeKey."""
+    key = SdkKey.objects.select_for_update().filter(pk=number).first()
+    if key is None:
+        raise NoSuchKey("there is no such key")
+    if key.revoked_at is not None:
+        raise CannotChangeKey(f"the key `{key.name}` was revoked on {key.revoked_at:%Y-%m-%d}")
+    _end(key, by, now)
+
+
+def find(number: int) -> SdkKey:
+    """Return a key, revoked or not. Raises NoSuchKey."""
+    key = SdkKey.objects.filter(pk=number).first()
+    if key is None:
+        raise NoSuchKey("there is no such key")
+    return key
+
+
+def _end(key: SdkKey, by: str, now: datetime) -> None:
     key.revoked_at = max(now, key.created_at)
     key.save(update_fields=["revoked_at"])
-    AuditEntry.objects.record(by=by, verb="revoked", kind=SDK_KEY, key=name, now=now)
+    AuditEntry.objects.record(by=by, verb="revoked", kind=SDK_KEY, key=key.name, now=now)
 
 
 def everything() -> list[SdkKey]:

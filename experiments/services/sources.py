@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from experiments.definitions.schema import KEY_PATTERN
-from experiments.models import AuditEntry, Source, SourceDraft
+from experiments.models import AuditEntry, Draft, Source, SourceDraft
 from experiments.models.audit import SOURCE
 from experiments.services import uploads
+from experiments.services.apply import hold_lock
 from experiments.services.suggest import did_you_mean
 from experiments.services.uploads import CannotReceive, Incoming
 from experiments.sources import mapping
@@ -36,6 +38,10 @@ class CannotRegister(Exception):
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)
         super().__init__("; ".join(self.problems.values()))
+
+
+class CannotDelete(Exception):
+    """A source that is read cannot be deleted. The message names who reads it."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +195,33 @@ def give_up(draft: SourceDraft) -> None:
     draft.delete()
     if draft.uploaded:
         uploads.remove(Path(draft.folder))
+
+
+def users(source: Source) -> tuple[str, ...]:
+    """Name what reads a source: experiments, archived ones too, and definitions in the making."""
+    drafts = Draft.objects.filter(source=source).select_related("author").order_by("pk")
+    return (
+        *source.experiments.order_by("key").values_list("key", flat=True),
+        *(f"the draft {draft.key or draft.pk} of {draft.author.email}" for draft in drafts),
+    )
+
+
+@transaction.atomic
+def delete(key: str, *, by: str, now: datetime) -> None:
+    """Forget a source that nothing reads, with its checks. Raises NoSuchSource, CannotDelete.
+
+    Files that were sent for it go once that is settled; files that were only named stay where they are.
+    """
+    hold_lock()  # no definition comes to read it meanwhile
+    source = Source.objects.select_for_update().get(pk=find(key).pk)
+    reading = users(source)
+    if reading:
+        raise CannotDelete(f"{key} is read by {', '.join(reading)}")
+    folders = [Path(one.folder) for one in (source, *source.drafts.all()) if one.uploaded]
+    AuditEntry.objects.record(by=by, verb="source deleted", kind=SOURCE, key=key, now=now, before=_said(source))
+    source.delete()
+    for folder in folders:
+        transaction.on_commit(partial(uploads.remove, folder))
 
 
 def sweep(now: datetime) -> int:

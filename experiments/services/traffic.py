@@ -166,12 +166,12 @@ def _buckets(traffic: Traffic) -> Buckets:
 
 
 def free(taken: Iterable[Buckets]) -> tuple[Buckets, ...]:
-    """Return the buckets [first, end) that are left, given those that are taken, sorted and without overlap."""
+    """Return the buckets [first, end) that are left by those that are taken, sorted; on other days they may overlap."""
     gaps, start = [], 0
     for first, end in taken:
         if first > start:
             gaps.append((start, first))
-        start = end
+        start = max(start, end)
     if start < BUCKETS:
         gaps.append((start, BUCKETS))
     return tuple(gaps)
@@ -210,9 +210,13 @@ def _grow(stored: Traffic, plan: Plan) -> None:
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
-def effective(traffic: Traffic, plan: Plan) -> float:
-    """The share of all units that can enter an experiment: its buckets, less those that its holdouts hold out."""
-    return _entering(traffic, plan, [one.holdout.held_out or 0 for one in _holding(traffic)])
+def effective(traffic: Traffic, plan: Plan, holding: Sequence[HoldoutMember] | None = None) -> float:
+    """The share of all units that can enter an experiment: its buckets, less those that its holdouts hold out.
+
+    ``holding``: its memberships in holdouts that are not released, where somebody has read them already.
+    """
+    held = _holding(traffic) if holding is None else holding
+    return _entering(traffic, plan, [one.holdout.held_out or 0 for one in held])
 
 
 def effective_beside(traffic: Traffic, plan: Plan, held: int, but: Experiment | None) -> float:
@@ -221,9 +225,13 @@ def effective_beside(traffic: Traffic, plan: Plan, held: int, but: Experiment | 
     return _entering(traffic, plan, [*others, held])
 
 
+def taken(traffic: Traffic, plan: Plan) -> int:
+    """How many buckets an experiment takes, of its layer or of its own."""
+    return traffic.width if traffic.layer is not None else _wanted(plan)
+
+
 def _entering(traffic: Traffic, plan: Plan, slices: Sequence[int]) -> float:
-    width = traffic.width if traffic.layer is not None else _wanted(plan)
-    return width / BUCKETS * (1 - held_share(slices))
+    return taken(traffic, plan) / BUCKETS * (1 - held_share(slices))
 
 
 def _holding(traffic: Traffic) -> list[HoldoutMember]:

@@ -14,7 +14,7 @@ from experiments.models import Source, SourceDraft
 from experiments.queue import QueueProblem
 from experiments.services import catalog, source_checks
 from experiments.services import sources as services
-from experiments.services.sources import TABLES, CannotRegister, NoSuchSource
+from experiments.services.sources import TABLES, CannotDelete, CannotRegister, NoSuchSource
 from experiments.views.guard import needs, person_of
 from experiments.views.receiving import problems, received, receives_files
 
@@ -129,6 +129,25 @@ def check(request: HttpRequest, source: str) -> HttpResponse:
     except QueueProblem as problem:
         return _source_page(request, found, str(problem), status=409)
     return HttpResponseRedirect(reverse("source", args=[source]) + "#check")
+
+
+@require_http_methods(["GET", "POST"])
+@needs("edit")
+def delete(request: HttpRequest, source: str) -> HttpResponse:
+    """Ask whether to delete a source, and delete it once that is confirmed. One that is read is kept."""
+    found, problem, status = _found(source), "", 200
+    if request.method == "POST":
+        try:
+            services.delete(source, by=person_of(request).email, now=timezone.now())
+        except CannotDelete as refusal:
+            problem, status = str(refusal), 409
+        except NoSuchSource as missing:
+            raise Http404(str(missing)) from None
+        else:
+            return HttpResponseRedirect(reverse("sources"))
+    elif reading := services.users(found):
+        problem = f"{source} is read by {', '.join(reading)}"
+    return render(request, "source_delete.html", {"source": found, "problem": problem}, status=status)
 
 
 @require_GET

@@ -11,12 +11,13 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from experiments import urls
-from experiments.models import AuditEntry, Decision, Experiment, Person
-from experiments.services import decisions, drafts, tokens
+from experiments.models import AuditEntry, Decision, Experiment, Person, SdkKey
+from experiments.services import decisions, drafts, keys, tokens
 from experiments.views.guard import A_KEY, AN_ACCOUNT, ANYBODY
 from tests.experiments import cards
 from tests.experiments.registered import drafted, registered
 from tests.experiments.stored import applied, decide, new_look, renamed, stored
+from tests.experiments.traffic_world import holdout, put
 from tests.people import MADE_AT, person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +88,17 @@ TABLE = [
     *reading("chart-csv"),
     *reading("holdouts"),
     *reading("holdout", NOT_A_HOLDOUT),
+    *owning("holdout-release"),
+    *reading("traffic"),
+    *reading("experiment-traffic"),
+    Row("testers", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("testers", "post", LOGIN, NO, NO, NO, NO, DONE, DONE),  # it has started, so it takes one of its owners
+    *reading("console"),
+    *reading("keys"),
+    Row("key-add", "get", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-add", "post", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-revoke", "get", LOGIN, NO, NO, NO, NO, NO, OK),
+    Row("key-revoke", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     *reading("metrics"),
     *editing("metric-add"),
     *reading("metric"),
@@ -98,6 +110,7 @@ TABLE = [
     *editing("source-draft"),
     *reading("source"),
     *editing("source-data"),
+    *editing("source-delete", DONE),
     *reading("source-progress"),
     Row("source-check", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
     Row("source-check", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
@@ -196,6 +209,8 @@ def cases() -> dict[str, Case]:
         "scorecard", "scorecard-json", "scorecard-csv", "history", "refresh", "definition")}  # fmt: skip
     accounts = {row.name: Case(reverse(row.name), {}) for row in TABLE if row.name.startswith("account_")
                 and row.name != "account_reset_password_from_key"}  # fmt: skip
+    put(holdout())
+    held = Experiment.objects.get(key="winter")
     kept = registered("shop")
     return {
         **plain,
@@ -208,6 +223,16 @@ def cases() -> dict[str, Case]:
         "ofrep-flags": Case(reverse("ofrep-flags"), {}),
         "holdouts": Case(reverse("holdouts"), {}),
         "holdout": Case(reverse("holdout", args=[key]), {}),
+        "holdout-release": Case(
+            reverse("holdout-release", args=["winter"]), {"revision": held.revision, "reason": "over"}
+        ),
+        "traffic": Case(reverse("traffic"), {}),
+        "experiment-traffic": Case(reverse("experiment-traffic", args=[key]), {}),
+        "testers": Case(reverse("testers", args=[key]), {"unit": "user-1", "variant": "treatment"}),
+        "console": Case(reverse("console"), {}),
+        "keys": Case(reverse("keys"), {}),
+        "key-add": Case(reverse("key-add"), {"name": "shop", "kind": "server"}),
+        "key-revoke": Case(reverse("key-revoke", args=[sdk_key()]), {}),
         "metrics": Case(reverse("metrics"), {}),
         "metric-add": Case(reverse("metric-add"), {}),
         "metric": Case(reverse("metric", args=["lines"]), {}),
@@ -218,6 +243,7 @@ def cases() -> dict[str, Case]:
         "source-draft": Case(reverse("source-draft", args=[drafted().token]), {}),
         "source": Case(reverse("source", args=[kept.key]), {}),
         "source-check": Case(reverse("source-check", args=[kept.key]), {}),
+        "source-delete": Case(reverse("source-delete", args=[kept.key]), {}),
         "source-progress": Case(reverse("source-progress", args=[kept.key]), {}),
         "source-data": Case(reverse("source-data", args=[kept.key]), {}),
         "methods": Case(reverse("methods"), {}),
@@ -248,6 +274,12 @@ def cases() -> dict[str, Case]:
         "token-revoke": Case(reverse("token-revoke", args=[token.pk]), {}),
         "account_reset_password_from_key": Case(reverse("account_reset_password_from_key", args=["1", "x-y"]), {}),
     }
+
+
+def sdk_key() -> int:
+    """The number of a key of a program."""
+    keys.create("theirs", "server", [], by="admin@example.com", now=MADE_AT)
+    return SdkKey.objects.get(name="theirs").pk
 
 
 def draft_of(key: str) -> Experiment:

@@ -57,7 +57,10 @@ def test_what_does_not_fit_is_refused_with_what_is_free_and_who_has_the_rest() -
 
 @pytest.mark.parametrize(
     ("taken", "left"),
-    [([], ((0, 10_000),)), ([(0, 10_000)], ()), ([(0, 10), (20, 30)], ((10, 20), (30, 10_000)))],
+    [
+        ([], ((0, 10_000),)), ([(0, 10_000)], ()), ([(0, 10), (20, 30)], ((10, 20), (30, 10_000))),
+        ([(0, 5_000), (1_000, 2_000)], ((5_000, 10_000),)),  # of different days
+    ],
 )  # fmt: skip
 def test_what_is_free_is_what_nobody_has(taken: list[tuple[int, int]], left: tuple[tuple[int, int], ...]) -> None:
     assert free(taken) == left
