@@ -96,7 +96,7 @@ def _read(cell: LookCell, now: datetime) -> bytes:
     """Read one part of the data, and then make sure that it was the data the look was planned for."""
     look, experiment = cell.look, cell.look.plan.experiment
     plan = look.plan.load()
-    with registry.open_source(experiment.source.spec, experiment.today(now)) as source:
+    with registry.open_source(experiment.read_from, experiment.today(now)) as source:
         if cell.kind == CHECK:
             part = source.read_tallies(plan, look.as_of)
         else:

@@ -34,7 +34,8 @@ class SourceSpec:
 
     ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``; for kind
     ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to. Files of a
-    ``confined`` source have to lie in ``folder``, wherever links lead.
+    ``confined`` source have to lie in ``folder``, wherever links lead. ``testers`` are units that were given a variant:
+    they are left out of the experiment that is read, whatever the exposures say.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class SourceSpec:
     dsn: str = ""
     schema: str = ""
     confined: bool = False
+    testers: tuple[str, ...] = ()
 
 
 class SourceProblem(Exception):

@@ -168,6 +168,7 @@ class TableSource(ABC):
         times = ExposureTimes(
             time_sql(self._exposures, columns.exposed_at, plan.timezone),
             None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
+            self._spec.testers,
         )
         try:
             exposures, filled, facts, found = self.pass_over(plan, as_of, times, (partition, partitions))
