@@ -9,6 +9,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Ids come in by the time they were received: a few pages of an index find the oldest.
+        migrations.RunSQL(
+            "CREATE INDEX experiments_eventkey_received ON experiments_eventkey USING brin (received_at)",
+            "DROP INDEX experiments_eventkey_received",
+        ),
         migrations.RemoveConstraint(
             model_name="lookexclusion",
             name="look_exclusion_is_known",
