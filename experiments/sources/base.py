@@ -100,6 +100,13 @@ class Source(Protocol):
         """Return the whole triangle: tallies and all partitions added up."""
         ...
 
+    def entered(self, plan: Plan) -> list[str]:
+        """Return the units that were exposed to a variant of the plan since its start, as text, testers left out.
+
+        Those of today are among them. Raises SourceProblem.
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

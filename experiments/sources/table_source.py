@@ -1,7 +1,7 @@
 """What sources of two tables share, whichever database reads them: checks, tallies, and the moments of a partition."""
 
 from abc import ABC, abstractmethod
-from datetime import date
+from datetime import date, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -25,7 +25,7 @@ from experiments.sources.tables import (
     quoted,
     time_sql,
 )
-from experiments.sources.units import Exposures, ExposureTimes
+from experiments.sources.units import Exposures, ExposureTimes, seen
 
 #: Size of the dense matrix of one hash partition of units.
 PARTITION_BYTES = 320 * 2**20
@@ -164,12 +164,7 @@ class TableSource(ABC):
     def read_partition(self, plan: Plan, as_of: date, partition: int, partitions: int) -> Triangle:
         """See ``Source.read_partition``."""
         self.bind(plan)
-        columns = self._spec.columns
-        times = ExposureTimes(
-            time_sql(self._exposures, columns.exposed_at, plan.timezone),
-            None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
-            self._spec.testers,
-        )
+        times = self._times(plan)
         try:
             exposures, filled, facts, found = self.pass_over(plan, as_of, times, (partition, partitions))
         except self.dialect.errors as error:
@@ -177,6 +172,25 @@ class TableSource(ABC):
         total = matrix.summed(plan, filled, exposures.groups)
         rows = None if found is None else matrix.unit_rows(plan, filled, exposures.groups, found)
         return Triangle(plan, as_of, total.cells, exposures.tallies, facts, None, exposures.left, total.events, rows)
+
+    def _times(self, plan: Plan) -> ExposureTimes:
+        columns = self._spec.columns
+        return ExposureTimes(
+            time_sql(self._exposures, columns.exposed_at, plan.timezone),
+            None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
+            self._spec.testers,
+        )
+
+    def entered(self, plan: Plan) -> list[str]:
+        """See ``Source.entered``."""
+        self.inspect(plan)
+        rows = seen(plan, self._today + timedelta(days=1), self._spec.columns, self._times(plan), self._exposures, "")
+        unit = self.dialect.as_text("unit")
+        query = f"SELECT DISTINCT {unit} AS unit FROM ({rows}) s WHERE code >= 0 AND day >= 0 ORDER BY 1"
+        try:
+            return [str(found) for (found,) in self.asked().execute(query).fetchall()]
+        except self.dialect.errors as error:
+            raise self._unreadable(error) from error
 
     def read(self, plan: Plan, as_of: date) -> Triangle:
         """See ``Source.read``. Checks the data first, so that one call is enough."""

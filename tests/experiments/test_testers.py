@@ -6,13 +6,16 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.results import Scorecard
-from experiments.models import Look, read_scorecard
+from experiments.assignment import fingerprint
+from experiments.models import Look, Traffic, read_scorecard
 from experiments.services import entry
 from experiments.services.apply import apply
 from tests.experiments import event_batches as batches
+from tests.experiments.commands import run
 from tests.experiments.event_batches import stored
 from tests.experiments.looks import AS_OF, NOW, Mailbox, applied, assert_same, definition, fresh, mailbox, taken
 from tests.experiments.small_data import START, SmallData, rows_of
@@ -118,6 +121,33 @@ def test_who_had_entered_before_is_out_from_then_on_and_counts_again_once_no_tes
     assert left_out(again) == 0
     assert_same(numbers(again), whole)
     assert_same(numbers(found), untouched(without(SmallData(tmp_path / "less"), INSIDE)))
+
+
+@pytest.mark.parametrize("kept", [in_files, as_events])
+def test_enrollment_is_frozen_for_whom_the_exposures_name_less_testers(kept: Any, tmp_path: Path) -> None:
+    data = with_stranger(SmallData(tmp_path / "sent"))
+    data.exposures = {name: [*column, *more] for (name, column), more in zip(
+        data.exposures.items(), (["early", "odd"], ["control", "blue"], [START - timedelta(days=1), START]),
+        strict=True)}  # fmt: skip
+    key = kept(data)
+    force(key, INSIDE)
+    inside = {*SmallData(tmp_path).exposures["unit_id"], STRANGE} - {INSIDE}
+    assert entry.freeze_exposed(key, by="x", now=NOW) == len(inside)
+    traffic = Traffic.objects.get(experiment__key=key)
+    entered = np.frombuffer(bytes(traffic.entered or b""), dtype=entry.STORED)
+    assert sorted(int(one) for one in entered) == sorted(fingerprint(unit) for unit in inside)
+    batches.empty_tables()
+
+
+def test_exposures_that_cannot_be_read_freeze_nothing(tmp_path: Path) -> None:
+    data = SmallData(tmp_path)
+    key = in_files(data)
+    (tmp_path / "exposures.parquet").unlink()
+    done = run("traffic", key, "--freeze-exposed")
+    assert done.code == 1
+    assert "the exposures of small cannot be read" in done.err
+    data.write()
+    assert run("traffic", key, "--freeze-exposed").out.startswith("small: frozen; 200 units are in")
 
 
 def test_a_tester_of_another_experiment_is_like_everybody(tmp_path: Path, box: Mailbox) -> None:
