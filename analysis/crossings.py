@@ -3,6 +3,12 @@
 Separation of variables (Genz 1992, Journal of Computational and Graphical Statistics 1:141): each path's scores are
 drawn one after the other from their distribution given its past and given that it has not crossed, with the
 probability of that as its weight. Budgets are computed side by side and know nothing of each other.
+
+How exact: within 6 % of a budget for up to 18 looks that share much (tests/analysis/test_crossings.py). Many looks with
+little in common each add to the noise of the weights, and then the error may be on either side: for a year of moving
+readings of four weeks, of units whose weeks correlate by .5, .9 and .95 from week to week, simulation found .053, .028
+and .024 spent of a budget of .025, and .012 where weeks do not correlate at all. A smaller tilt is better there, and
+worse for small budgets of looks that share much.
 """
 
 import math

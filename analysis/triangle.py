@@ -31,6 +31,10 @@ EXCLUSIONS = (
     "nulls",
 )
 
+#: Units that were given a variant to try it. Counted only where there are any; other reasons always are.
+TESTERS = "forced_testers"
+ALL_EXCLUSIONS = (*EXCLUSIONS, TESTERS)
+
 
 class Cell(NamedTuple):
     """A cell of the triangle. ``crossed_week`` is the week from start_date in which its units met a second variant.
@@ -268,13 +272,13 @@ class Triangle:
 
     @cached_property
     def excluded(self) -> dict[str, int]:
-        """Counts of what was left out as of ``as_of``, by reason, every reason named."""
+        """Counts of what was left out as of ``as_of``, by reason: every one named, testers only if there were any."""
         known = sum((count.rows for count in self.facts.values()), 0)
         counts = dict(self._total.excluded)
         counts["facts_of_unknown_units"] = self._total.rows - known
         counts["facts_before_pre_period"] = sum(count.before_pre_period for count in self.facts.values())
         counts["nulls"] = self._total.nulls
-        return {key: counts.get(key, 0) for key in EXCLUSIONS}
+        return {key: counts.get(key, 0) for key in ALL_EXCLUSIONS if key != TESTERS or counts.get(key)}
 
 
 def combine(parts: Sequence[Triangle]) -> Triangle:

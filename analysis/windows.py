@@ -71,6 +71,17 @@ def weekly_looks(plan: Plan, as_of: date) -> tuple[date, ...]:
     return tuple(first + timedelta(days=7 * week) for week in range(max(0, (as_of - first).days // 7 + 1)))
 
 
+def last_look(plan: Plan) -> date:
+    """Return the day of the last weekly look that is planned: after it every unit has lived its horizon."""
+    return plan.start_date + timedelta(days=7 * (planned_looks(plan) - plan.lag_days // 7) + plan.lag_days)
+
+
+def look_that_reads(plan: Plan, day: date) -> date:
+    """Return the day of the first weekly look that reads all days before ``day``, planned or not."""
+    weeks = max(1, -(-(day - plan.start_date).days // 7))
+    return plan.start_date + timedelta(days=7 * weeks + plan.lag_days)
+
+
 def planned_weeks(plan: Plan) -> int:
     """Return how many calendar weeks from start_date a holdout reads: until planned_end_date, while units are followed.
 

@@ -297,6 +297,10 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "task": "experiments.tasks.make_event_partitions",
         "schedule": 86400.0,
     },
+    "forget ids of events too old to be sent again": {
+        "task": "experiments.tasks.forget_event_ids",
+        "schedule": 86400.0,
+    },
     "resume checks of sources": {
         "task": "experiments.tasks.resume_checks",
         "schedule": float(HOLDFAST_SCHEDULE_SECONDS),

@@ -46,6 +46,7 @@ _EXCLUDED = {
     "facts_of_unknown_units": "fact rows of unknown units",
     "facts_before_pre_period": "fact rows before the pre-period",
     "nulls": "nulls, read as zero",
+    "forced_testers": "testers",
 }
 _ASCII = str.maketrans({formatting.NOTHING: "-", formatting.MINUS: "-", formatting.THIN_SPACE: ","})
 _RULES = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)

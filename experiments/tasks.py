@@ -27,6 +27,11 @@ def make_event_partitions() -> None:
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
+def forget_event_ids() -> None:
+    event_store.forget_ids(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
 def sweep_uploads() -> None:
     sources.sweep(timezone.now())
 

@@ -71,8 +71,7 @@ def written(scorecard: Scorecard, form: str, stream: Any, beside: Beside | None 
     if form == "csv":
         text = to_csv(scorecard)
     else:
-        width = shutil.get_terminal_size((tables.DEFAULT_WIDTH, 24)).columns
-        text = as_table(scorecard, stream) + holdout_table.render(scorecard, beside, width=width)
+        text = as_table(scorecard, stream) + holdout_table.render(scorecard, beside, width=terminal_width())
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -80,8 +79,12 @@ def written(scorecard: Scorecard, form: str, stream: Any, beside: Beside | None 
 def as_table(scorecard: Scorecard, stream: Any) -> str:
     """Return the terminal tables of a scorecard, with color and symbols where ``stream`` is a terminal."""
     terminal = bool(stream.isatty()) if hasattr(stream, "isatty") else False
-    width = shutil.get_terminal_size((tables.DEFAULT_WIDTH, 24)).columns
-    return tables.render(scorecard, width=width, terminal=terminal)
+    return tables.render(scorecard, width=terminal_width(), terminal=terminal)
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or the default where there is none."""
+    return shutil.get_terminal_size((tables.DEFAULT_WIDTH, 24)).columns
 
 
 class StepProgress:

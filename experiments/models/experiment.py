@@ -1,5 +1,6 @@
 """Experiments and holdouts: who owns them, where their data are, which plan is in force, and what becomes of them."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -15,10 +16,12 @@ from experiments.models.constraints import finite, one_of
 from experiments.models.person import Person
 from experiments.models.source import Source
 from experiments.models.states import ARCHIVED, DECIDED, DRAFT, ENROLLMENT_CLOSED, IN_REVIEW, RUNNING
+from experiments.sources.base import SourceSpec
 
 if TYPE_CHECKING:
     from experiments.models.decision import Decision, DecisionQuerySet
     from experiments.models.plan import Plan
+    from experiments.models.traffic import ForcedVariant
 
 
 class CannotChange(Exception):
@@ -83,6 +86,7 @@ class Experiment(models.Model):
 
     if TYPE_CHECKING:
         decisions: "DecisionQuerySet"
+        forced: models.QuerySet["ForcedVariant"]
 
     class Meta:
         ordering = ["key"]
@@ -106,6 +110,11 @@ class Experiment(models.Model):
         """The plan in force. There is one as soon as the experiment has been applied."""
         assert self.plan is not None
         return self.plan
+
+    @property
+    def read_from(self) -> SourceSpec:
+        """What adapters open for this experiment: its source, less its testers as they are now."""
+        return replace(self.source.spec, testers=tuple(sorted(self.forced.values_list("unit", flat=True))))
 
     @property
     def standing(self) -> str:

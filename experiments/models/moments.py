@@ -7,7 +7,7 @@ from django.db import models
 from analysis.event_counts import EventCounts
 from analysis.moments import Moments
 from analysis.plan import Event
-from analysis.triangle import EXCLUSIONS, Cell, Departure, FactCount, FactWeek, Tally, Triangle
+from analysis.triangle import ALL_EXCLUSIONS, Cell, Departure, FactCount, FactWeek, Tally, Triangle
 from experiments.models.constraints import one_of
 from experiments.models.look import Look
 from experiments.models.packing import (
@@ -242,7 +242,7 @@ class TallyExclusion(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["triangle", "week", "reason"], name="tally_exclusion_is_unique"),
-            models.CheckConstraint(condition=one_of("reason", EXCLUSIONS), name="tally_exclusion_is_known"),
+            models.CheckConstraint(condition=one_of("reason", ALL_EXCLUSIONS), name="tally_exclusion_is_known"),
         ]
 
     def __str__(self) -> str:

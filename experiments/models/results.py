@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from analysis import results
-from analysis.triangle import EXCLUSIONS
+from analysis.triangle import ALL_EXCLUSIONS
 from experiments.models.constraints import finite, one_of, ordered, share
 from experiments.models.look import Look
 from experiments.models.rows import KEY_LENGTH, ClaimedRow, ComparisonRow, ResultRow, claim, comparison
@@ -42,7 +42,7 @@ class LookExclusion(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["look", "reason"], name="look_exclusion_is_unique"),
-            models.CheckConstraint(condition=one_of("reason", EXCLUSIONS), name="look_exclusion_is_known"),
+            models.CheckConstraint(condition=one_of("reason", ALL_EXCLUSIONS), name="look_exclusion_is_known"),
         ]
 
     def __str__(self) -> str:

@@ -112,7 +112,7 @@ def _read(cell: LookCell, now: datetime) -> bytes:
 def _opened(look: Look, now: datetime) -> Iterator[Source]:
     """Open a look's data, and make sure in the end that they were those the look was planned for."""
     experiment = look.plan.experiment
-    with registry.open_source(experiment.source.spec, experiment.today(now)) as source:
+    with registry.open_source(experiment.read_from, experiment.today(now)) as source:
         yield source
         # Asked after reading: data may have been added or replaced since the look was planned, or while they were read.
         if source.fingerprint(look.plan.load()) != look.fingerprint:

@@ -77,7 +77,7 @@ def _first_days(plan: Plan, as_of: date, units: Units, sides: Sequence[Side], no
     seen = known = 0
     later = (own.start_date - plan.start_date).days
     try:
-        with registry.open_source(experiment.source.spec, experiment.today(now)) as source:
+        with registry.open_source(experiment.read_from, experiment.today(now)) as source:
             for part in source.unit_days(own, as_of, counted=False):
                 seen += len(part.units)
                 known += int(places(units.known, part.units)[1].sum())

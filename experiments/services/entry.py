@@ -13,6 +13,8 @@ from experiments.services.lifecycle import check_revision
 from experiments.services.results import find_experiment
 from experiments.services.suggest import did_you_mean
 from experiments.services.traffic import close
+from experiments.sources import registry
+from experiments.sources.base import SourceProblem
 
 #: How units that had entered are kept: unsigned, 8 bytes, big-endian, sorted.
 STORED = np.dtype(">u8")
@@ -63,6 +65,21 @@ def freeze(key: str, units: Iterable[str], *, by: str, now: datetime) -> int:
     traffic.save(update_fields=["frozen_at", "entered"])
     experiment.record("enrollment frozen", by=by, now=now, told={"units": int(entered.size)})
     return int(entered.size)
+
+
+def freeze_exposed(key: str, *, by: str, now: datetime) -> int:
+    """Freeze enrollment for all but the units that the experiment's own exposures name; see ``freeze``.
+
+    A program that assigns but has not logged an exposure yet is not known: log first. Raises NoSuchExperiment,
+    CannotChange.
+    """
+    experiment = find_experiment(key)
+    try:
+        with registry.open_source(experiment.read_from, experiment.today(now)) as source:
+            units = source.entered(experiment.current_plan.load())
+    except SourceProblem as problem:
+        raise CannotChange(f"the exposures of {key} cannot be read: {problem}") from problem
+    return freeze(key, units, by=by, now=now)
 
 
 @transaction.atomic

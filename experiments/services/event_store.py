@@ -16,7 +16,7 @@ from psycopg import sql
 
 from experiments.models import EventName
 from experiments.models.event import ATTRIBUTE, BOOLEAN, NUMBER, TEXT, VALUE
-from experiments.services.event_items import Event, Refused
+from experiments.services.event_items import AHEAD, LATE, Event, Refused
 
 #: Batches that are stored at a time, in all processes together: more of them would only wait for each other.
 SLOTS = 4
@@ -26,6 +26,9 @@ RETRY_SECONDS = 1
 
 #: Names of values and attributes in all: they become columns, and what makes up names makes up thousands.
 MOST_NAMES = 1_000
+
+#: Ids that are forgotten in one transaction.
+FORGOTTEN_AT_A_TIME = 50_000
 
 #: First keys of advisory locks: one number is ours for the slots, one for making partitions.
 _SLOT_LOCK, _PARTITION_LOCK = 0x486F6C64, 0x66617374
@@ -52,6 +55,13 @@ WITH fresh AS (
     SELECT id, unit, at, payload, %(now)s FROM holdfast_stage JOIN fresh USING (id) WHERE type = 'fact'
 )
 SELECT count(*) FROM fresh
+"""
+
+
+_FORGET = """
+DELETE FROM experiments_eventkey WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM experiments_eventkey WHERE received_at < %s LIMIT %s
+))
 """
 
 
@@ -178,6 +188,22 @@ def _missing(cursor: CursorWrapper, names: Iterable[str]) -> list[str]:
     )
     there = {name for (name,) in cursor.fetchall()}
     return [name for name in names if name not in there]
+
+
+def forget_ids(now: datetime, at_a_time: int = FORGOTTEN_AT_A_TIME) -> int:
+    """Forget the ids of events that would be refused if they were sent again, and return how many.
+
+    An event is at most AHEAD of the moment in which it was stored, and is refused once it is more than LATE old. So
+    after both of them its id keeps nothing out any more. Deleted in short transactions, so that nobody waits.
+    """
+    forgotten = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_FORGET, [now - LATE - AHEAD, at_a_time])
+            gone = int(cursor.rowcount)
+        forgotten += gone
+        if gone < at_a_time:
+            return forgotten
 
 
 def make_partitions_ahead(now: datetime) -> int:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from experiments.models import CannotChange, Decision, Experiment, Person
+from experiments.models import CannotChange, Decision, Experiment, Person, Traffic
+from experiments.models.experiment import CannotArchive
 from experiments.models.states import Verb
 from experiments.services import access, traffic
 from experiments.services.access import Action
@@ -47,11 +48,24 @@ def change(key: str, verb: Verb, *, by: Person, now: datetime, revision: int | N
     experiment = find_experiment(key)
     access.require(by, ACTIONS[verb], experiment)
     check_revision(experiment, revision)
+    if verb == "archive":
+        _check_released(experiment)
     with transaction.atomic():
         METHODS[verb](experiment, by=by.email, now=now)
         if verb == "archive":
             traffic.let_go(experiment, now)
     return experiment
+
+
+def _check_released(experiment: Experiment) -> None:
+    """A holdout that was put away would go on holding units out unread, and releasing it takes a reason of its own."""
+    if experiment.kind == "holdout" and experiment.started_at is not None:
+        holding = Traffic.objects.filter(experiment=experiment).first()
+        if holding is not None and holding.released_on is None:
+            raise CannotArchive(
+                f"{experiment.key} still holds units out: release it first, "
+                f"`python manage.py traffic {experiment.key} --release WHY`"
+            )
 
 
 def offers(experiment: Experiment, person: Person, now: datetime) -> tuple[Verb, ...]:

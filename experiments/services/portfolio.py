@@ -17,6 +17,7 @@ from experiments.models import (
     Look,
     RecommendationRow,
     ReversalRow,
+    RollbackRow,
     SurvivalComparisonRow,
     TrajectoryRow,
 )
@@ -55,6 +56,7 @@ class PortfolioEntry:
         alarms: the checks that alarm.
         reversals: those that are confirmed, turned, warned of or fading.
         harmed: guardrails that are surely beyond their margin.
+        met: metrics with a rollback criterion that is surely met.
     """
 
     key: str
@@ -71,6 +73,7 @@ class PortfolioEntry:
     alarms: tuple[results.CheckRow, ...]
     reversals: tuple[Reversed, ...]
     harmed: tuple[str, ...]
+    met: tuple[str, ...]
     recommendations: tuple[results.RecommendationRow, ...]
 
     @property
@@ -165,6 +168,7 @@ class _Rows:
     reversals: dict[int, list[Reversed]]
     recommendations: dict[int, list[results.RecommendationRow]]
     harmed: dict[int, list[str]]
+    met: dict[int, list[str]]
 
     @classmethod
     def of(cls, looks: Sequence[int]) -> "_Rows":
@@ -181,6 +185,7 @@ class _Rows:
             reversals=_by_look((pk, Reversed(*told)) for pk, *told in flagged.values_list("look", "metric", "state")),
             recommendations=read(RecommendationRow),
             harmed=_by_look([*windowed, *events]),
+            met=_by_look(RollbackRow.objects.filter(look__in=looks, met=True).values_list("look", "metric")),
         )
 
 
@@ -209,7 +214,8 @@ def _entry(
         as_of=finished.as_of if finished else None,
         due=overdue(plan, finished.as_of, finished.number, finished.planned_looks, today) if finished else None,
         alarms=tuple(rows.alarms.get(pk, ())), reversals=tuple(rows.reversals.get(pk, ())),
-        harmed=tuple(dict.fromkeys(rows.harmed.get(pk, ()))), recommendations=tuple(rows.recommendations.get(pk, ())),
+        harmed=tuple(dict.fromkeys(rows.harmed.get(pk, ()))), met=tuple(dict.fromkeys(rows.met.get(pk, ()))),
+        recommendations=tuple(rows.recommendations.get(pk, ())),
     )  # fmt: skip
 
 

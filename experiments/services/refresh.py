@@ -50,7 +50,7 @@ def plan_look(key: str, as_of: date | None, now: datetime, *, by: str = HOLDFAST
     if as_of is not None:
         _check_as_of(plan, as_of, today)
     try:
-        with registry.open_source(experiment.source.spec, today) as source:
+        with registry.open_source(experiment.read_from, today) as source:
             found = source.inspect(plan)
     except SourceProblem as problem:
         raise CannotRefresh(str(problem)) from problem

@@ -67,8 +67,7 @@ def due(now: datetime) -> Iterator[DueLook]:
 
 def due_day(plan: PlanBody, today: date) -> date | None:
     """Return the newest day until ``today`` on which a look is planned; None before the first one."""
-    planned = windows.planned_looks(plan)
-    days = [day for day in windows.weekly_looks(plan, today) if windows.look_number(plan, day) <= planned]
+    days = windows.weekly_looks(plan, min(today, windows.last_look(plan)))
     return days[-1] if days else None
 
 

@@ -37,7 +37,8 @@ class SourceSpec:
 
     ``exposures`` and ``facts`` are paths (globs allowed) relative to ``folder`` for kind ``files``; for kind
     ``postgres`` tables or views in ``schema`` of the database that the connection called ``dsn`` leads to. Files of a
-    ``confined`` source have to lie in ``folder``, wherever links lead.
+    ``confined`` source have to lie in ``folder``, wherever links lead. ``testers`` are units that were given a variant:
+    they are left out of the experiment that is read, whatever the exposures say.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class SourceSpec:
     dsn: str = ""
     schema: str = ""
     confined: bool = False
+    testers: tuple[str, ...] = ()
 
 
 class SourceProblem(Exception):
@@ -121,6 +123,13 @@ class Source(Protocol):
 
         ``counted``: the units that count, each once. Otherwise every variant of the plan that a unit was exposed to.
         Raises SourceProblem.
+        """
+        ...
+
+    def entered(self, plan: Plan) -> list[str]:
+        """Return the units that were exposed to a variant of the plan since its start, as text, testers left out.
+
+        Those of today are among them. Raises SourceProblem.
         """
         ...
 

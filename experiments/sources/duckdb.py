@@ -72,7 +72,7 @@ class DuckDBSource(TableSource):
 
         They are the files that were opened and those that the paths name now, so that a file that is new is noticed.
         """
-        lines = []
+        lines = list(self._spec.testers)
         for field, files in self._find_files().items():
             for file in sorted({*files, *self._files[field]}):
                 try:

@@ -13,6 +13,7 @@ from experiments.sources.base import Columns
 from experiments.sources.duckdb_tables import DUCKDB
 from experiments.sources.tables import Table, quoted
 from experiments.sources.units import (
+    TESTER,
     Exposures,
     ExposureTimes,
     Group,
@@ -79,7 +80,8 @@ def _units(plan: Plan, times: ExposureTimes, end: date) -> str:
     cohort = week_sql("f.day", DUCKDB)
     code = "coalesce(c.code, f.code)"
     reason = (
-        f"CASE WHEN f.day < 0 THEN 1 WHEN {cohort} >= {plan.enrollment_weeks} THEN 2 WHEN {code} < 0 THEN 3 ELSE 0 END"
+        f"CASE WHEN {code} = {TESTER} THEN 4 WHEN f.day < 0 THEN 1 WHEN {cohort} >= {plan.enrollment_weeks} THEN 2 "
+        f"WHEN {code} < 0 THEN 3 ELSE 0 END"
     )
     names = segment_names(plan) + covariate_names(plan)
     values = "".join(f", f.first_row.{name} AS {name}" for name in names)

@@ -69,7 +69,7 @@ class PostgresSource(TableSource):
         change with any row that is added, changed or removed. Rows of views have none, so their texts are hashed.
         """
         self.bind(plan)
-        columns, lines = self._spec.columns, []
+        columns, lines = self._spec.columns, list(self._spec.testers)
         tables = {"exposures": (self._exposures, columns.exposed_at), "facts": (self._facts, columns.at)}
         try:
             for field in self.fields:

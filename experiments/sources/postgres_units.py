@@ -15,6 +15,7 @@ from experiments.sources.base import Columns
 from experiments.sources.postgres_tables import POSTGRES, Reader, blocks
 from experiments.sources.tables import Table, quoted
 from experiments.sources.units import (
+    TESTER,
     Exposures,
     ExposureTimes,
     Group,
@@ -69,8 +70,8 @@ def _settled(plan: Plan, end: date, times: ExposureTimes) -> str:
         f"{week_sql('crossed_day', POSTGRES)} AS crossed_week, {left} AS left_week FROM known"
     )
     reasons = (
-        f"SELECT *, CASE WHEN day < 0 THEN 1 WHEN cohort >= {plan.enrollment_weeks} THEN 2 WHEN code < 0 THEN 3 "
-        f"ELSE 0 END AS reason FROM ({weeks}) w"
+        f"SELECT *, CASE WHEN code = {TESTER} THEN 4 WHEN day < 0 THEN 1 WHEN cohort >= {plan.enrollment_weeks} THEN 2 "
+        f"WHEN code < 0 THEN 3 ELSE 0 END AS reason FROM ({weeks}) w"
     )
     order = f"reason, code * {plan.enrollment_weeks} + cohort, crossed_week NULLS FIRST"
     return (

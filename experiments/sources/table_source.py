@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ from experiments.sources.tables import (
     quoted,
     time_sql,
 )
-from experiments.sources.units import Exposures, ExposureTimes, unit_days
+from experiments.sources.units import Exposures, ExposureTimes, seen, unit_days
 
 #: Size of the dense matrix of one hash partition of units.
 PARTITION_BYTES = 320 * 2**20
@@ -181,11 +181,7 @@ class TableSource(ABC):
     def read_partition(self, plan: Plan, as_of: date, partition: int, partitions: int) -> Triangle:
         """See ``Source.read_partition``."""
         self.bind(plan)
-        columns = self._spec.columns
-        times = ExposureTimes(
-            time_sql(self._exposures, columns.exposed_at, plan.timezone),
-            None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
-        )
+        times = self._times(plan)
         try:
             exposures, filled, facts, found = self.pass_over(plan, as_of, times, (partition, partitions))
         except self.dialect.errors as error:
@@ -203,11 +199,30 @@ class TableSource(ABC):
             table.need(columns.variant, "it holds the variants")
             self._check_named()
             self._last_day(table, columns.exposed_at, plan)
-            times = ExposureTimes(time_sql(table, columns.exposed_at, plan.timezone))
+            times = ExposureTimes(time_sql(table, columns.exposed_at, plan.timezone), testers=self._spec.testers)
             end = windows.read_until(plan, as_of)
             for units, variants, days in self.stream(unit_days(plan, end, columns, times, table, counted=counted)):
                 # PostgreSQL gives the same bits as a number with a sign.
                 yield UnitDays(units.view(np.uint64), variants, days)
+        except self.dialect.errors as error:
+            raise self._unreadable(error) from error
+
+    def _times(self, plan: Plan) -> ExposureTimes:
+        columns = self._spec.columns
+        return ExposureTimes(
+            time_sql(self._exposures, columns.exposed_at, plan.timezone),
+            None if columns.left_at is None else time_sql(self._exposures, columns.left_at, plan.timezone),
+            self._spec.testers,
+        )
+
+    def entered(self, plan: Plan) -> list[str]:
+        """See ``Source.entered``."""
+        self.inspect(plan)
+        rows = seen(plan, self._today + timedelta(days=1), self._spec.columns, self._times(plan), self._exposures, "")
+        unit = self.dialect.as_text("unit")
+        query = f"SELECT DISTINCT {unit} AS unit FROM ({rows}) s WHERE code >= 0 AND day >= 0 ORDER BY 1"
+        try:
+            return [str(found) for (found,) in self.asked().execute(query).fetchall()]
         except self.dialect.errors as error:
             raise self._unreadable(error) from error
 

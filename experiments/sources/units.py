@@ -1,8 +1,9 @@
 """Units whose exposures are resolved: groups that follow each other, who was left out, and SQL that databases share.
 
 A unit's first exposure wins, with its segments and covariates. It is left out, once and for the first of these reasons
-that holds: first exposed before start, first exposed after enrollment, first exposed in an unknown variant, later seen
-in another variant. It has left on the first of the days its rows name, or on the row's own day if that is later.
+that holds: a tester, first exposed before start, first exposed after enrollment, first exposed in an unknown variant,
+later seen in another variant. It has left on the first of the days its rows name, or on the row's own day if that is
+later.
 """
 
 from dataclasses import dataclass, replace
@@ -14,18 +15,30 @@ from experiments.sources.base import Columns
 from experiments.sources.tables import Dialect, Moment, Table, literal, quoted
 
 #: Why a unit is left out, by number; who was seen in two variants counts until then.
-REASONS = {0: "two_variants", 1: "exposed_before_start", 2: "exposed_after_enrollment", 3: "unknown_variant"}
+REASONS = {
+    0: "two_variants",
+    1: "exposed_before_start",
+    2: "exposed_after_enrollment",
+    3: "unknown_variant",
+    4: "forced_testers",
+}
 
 #: The value of a segment where the exposure has none.
 NO_SEGMENT = "(none)"
 
 
+#: The code of the variant of testers. They are told apart while exposures are read, not when they are sent: whoever
+#: becomes a tester later is out too, whatever keeps the exposures, and a tester no more is counted again.
+TESTER = -2
+
+
 @dataclass(frozen=True)
 class ExposureTimes:
-    """SQL of the days in the exposures: of the exposure, and of leaving where that is known."""
+    """SQL of the days in the exposures: of the exposure, and of leaving where that is known; and who is a tester."""
 
     exposed: Moment
     left: Moment | None = None
+    testers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,12 +118,15 @@ def listed(names: list[str], prefix: str = "") -> str:
 
 
 def seen(plan: Plan, end: date, columns: Columns, times: ExposureTimes, table: Table, share: str) -> str:
-    """Query of the exposure rows before ``end``: unit, code of the variant (-1: unknown), instant, day from start.
+    """Query of the exposure rows before ``end``: unit, code of the variant, instant, day from start.
 
+    The code is -1 for an unknown variant, and that of testers for theirs, whatever the row says.
     ``share`` is a further condition on a row, empty for none.
     """
     dialect = table.dialect
-    codes = " ".join(f"WHEN {literal(item.key)} THEN {code}" for code, item in enumerate(plan.variants))
+    testers = f"WHEN {dialect.as_text(quoted(columns.unit))} IN ({_literals(times.testers)}) THEN {TESTER} "
+    variant = dialect.as_text(quoted(columns.variant))
+    codes = " ".join(f"WHEN {variant} = {literal(item.key)} THEN {code}" for code, item in enumerate(plan.variants))
     values = [f"coalesce({dialect.as_text(quoted(name))}, {literal(NO_SEGMENT)})" for name in plan.segments]
     values += [dialect.as_double(quoted(name), table.types[name]) for name in plan.covariates]
     names = segment_names(plan) + covariate_names(plan)
@@ -122,10 +138,14 @@ def seen(plan: Plan, end: date, columns: Columns, times: ExposureTimes, table: T
         further += f", CASE WHEN {left} IS NOT NULL THEN greatest({left}, {day}) END AS left_day"
     unit = dialect.as_unit(quoted(columns.unit), table.types[columns.unit])
     return (
-        f"SELECT {unit} AS unit, CASE {dialect.as_text(quoted(columns.variant))} {codes} ELSE -1 END AS code, "
+        f"SELECT {unit} AS unit, CASE {testers if times.testers else ''}{codes} ELSE -1 END AS code, "
         f"{times.exposed.instant} AS instant, {day} AS day{further} FROM {table.view} "
         f"WHERE {times.exposed.before(end)}{f' AND {share}' if share else ''}"
     )
+
+
+def _literals(values: tuple[str, ...]) -> str:
+    return ", ".join(literal(value) for value in values)
 
 
 def days_sql(day: str, plan: Plan) -> str:

@@ -13,8 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from analysis.plan import Metric, Plan, Window
 from analysis.results import RollbackRow
 from experiments.forms import ACTION_WORDS, DecideForm
+from experiments.holdback_table import foreseen
 from experiments.models import CannotChange, Decision, Evidence
-from experiments.services import decisions, results
+from experiments.services import decisions, holdbacks, results
 from experiments.services.decisions import PAGE, Followed, Logged, Situation
 from experiments.views.advice import ACTIONS
 from experiments.views.estimates import Estimate, of_effect
@@ -120,7 +121,7 @@ def decide(request: HttpRequest, key: str, variant: str) -> HttpResponse:
 def _form(
     request: HttpRequest, situation: Situation, form: DecideForm, refusal: str = "", status: int = 200
 ) -> HttpResponse:
-    frozen = situation.evidence
+    frozen, now = situation.evidence, timezone.now()
     context: dict[str, Any] = {
         "key": situation.experiment.key,
         "situation": situation,
@@ -132,7 +133,8 @@ def _form(
         "rows": evidence_rows(situation.plan, frozen) if frozen else (),
         "criteria": [criterion_row(frozen.as_of, row) for row in frozen.rollback] if frozen else [],
         "last": ACTIONS[situation.last.ending][0] if situation.last else "",
-        "offered": "decide" in situation.experiment.offers(timezone.now()),
+        "foreseen": foreseen(situation.plan, holdbacks.ahead(situation.plan, situation.experiment.today(now))),
+        "offered": "decide" in situation.experiment.offers(now),
     }
     return render(request, "decide.html", context, status=status)
 

@@ -36,6 +36,7 @@ EXCLUDED = {
     "facts_of_unknown_units": "fact rows of unknown units",
     "facts_before_pre_period": "fact rows before the pre-period",
     "nulls": "empty values read as zero",
+    "forced_testers": "testers",
 }
 
 

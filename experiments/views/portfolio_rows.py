@@ -15,7 +15,7 @@ from experiments.views.estimates import Estimate, of_effect, of_event
 from experiments.views.health import check_item
 
 Group = Literal["decide", "attention", "running", "waiting", "over"]
-FlagKind = Literal["alarm", "reversal", "guardrail", "stale", "failed", "running"]
+FlagKind = Literal["alarm", "rollback", "reversal", "guardrail", "stale", "failed", "running"]
 
 GROUPS: dict[Group, str] = {
     "decide": "Needs a decision",
@@ -26,6 +26,7 @@ GROUPS: dict[Group, str] = {
 }
 FLAGS: dict[FlagKind, str] = {
     "alarm": "Data not to be trusted",
+    "rollback": "Harm after the launch",
     "reversal": "Early win, later loss",
     "guardrail": "Guardrail beyond its margin",
     "stale": "Stale data",
@@ -119,6 +120,9 @@ def _flags(entry: PortfolioEntry) -> Iterator[Flag]:
     for check in entry.alarms:
         item = check_item(check)
         yield Flag("alarm", item.label, "bad", item.detail)
+    if entry.met and entry.state.startswith("launched"):
+        met = f"rollback criterion met: {', '.join(label(key) for key in entry.met)}"
+        yield Flag("rollback", FLAGS["rollback"], "bad", met)
     states = {row.state for row in entry.reversals}
     for state, words in HEADLINES.items():
         if state in states:

@@ -12,11 +12,12 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import chart_numbers, holdouts, lifecycle, past, results, scorecards
+from experiments.services import chart_numbers, holdbacks, holdouts, lifecycle, past, results, scorecards
 from experiments.services.export import CannotExport, export
 from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
 from experiments.views.guard import needs, person_of
+from experiments.views.holdback_section import section_of
 from experiments.views.looks_section import looks_of
 from experiments.views.scorecard_page import chart_alone, page
 
@@ -37,6 +38,8 @@ def scorecard(request: HttpRequest, key: str) -> HttpResponse:
         context |= {"why": str(none), **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
     context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
+    if as_of is None and life.decided:
+        context["launched"] = [section_of(one) for one in holdbacks.holdbacks(key)]
     context["due"] = overdue(card.plan, card.as_of, card.look, card.planned_looks, _today(card))
     return render(request, "scorecard.html", context | {"themes": THEMES})
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
+from experiments import tasks
 from experiments.models import EventName
 from experiments.services import event_items, event_store, tokens
 from tests.experiments import event_batches as batches
@@ -330,3 +332,24 @@ def test_who_reads_events_does_not_hold_up_the_table_of_a_new_month() -> None:
             assert event_store.make_partitions([date(2033, 1, 1)]) == 2
         finally:
             connection.close()
+
+
+# --- Ids are not kept for ever ----------------------------------------------------------------------------------------
+def test_an_id_is_forgotten_once_the_event_would_be_refused_and_not_before() -> None:
+    newest = fact(0, NOW, at=(NOW + event_items.AHEAD).isoformat())  # as far ahead as an event may be
+    batches.stored([newest, *(fact(number, NOW) for number in range(1, 8))], NOW)
+    last = NOW + event_items.LATE + event_items.AHEAD
+    assert event_store.forget_ids(last) == 0
+    again, _ = event_items.read([newest], last)
+    assert event_store.store(again, last).duplicates == 1
+    batches.stored([fact(9, last)], last)
+    after = last + timedelta(microseconds=1)
+    assert "more than 1830 days ago" in event_items.read([newest], after)[1][0].message
+    assert event_store.forget_ids(after, at_a_time=3) == 8
+    assert counted()["keys"] == 1
+    assert counted()["facts"][0] == 9  # the events stay
+
+
+def test_ids_are_forgotten_every_day() -> None:
+    tasks.forget_event_ids()
+    assert "experiments.tasks.forget_event_ids" in {one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()}

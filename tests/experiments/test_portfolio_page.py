@@ -139,9 +139,11 @@ def test_what_is_decided_asks_again_only_if_it_was_launched_and_does_harm(
     advice = (RecommendationRow(variant="treatment", action=action, reasons=("it is so",)),)
     entry = PortfolioEntry(
         key="one", name="One", kind="experiment", owner="", hypothesis="", state=state, plan=cards.PLAN, look=None,
-        shown=1, as_of=cards.AS_OF, due=None, alarms=(), reversals=(), harmed=(), recommendations=advice,
+        shown=1, as_of=cards.AS_OF, due=None, alarms=(), reversals=(), harmed=(), met=(), recommendations=advice,
     )  # fmt: skip
     assert GROUPS[placed(entry).group] == title
+    met = [flag.kind for flag in placed(replace(entry, met=("lines",))).flags]
+    assert met == (["rollback"] if state.startswith("launched") else [])
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

@@ -243,6 +243,21 @@ def test_a_holdout_survives_whatever_happens_to_a_member(happens: Callable[[str]
     assert HoldoutMember.objects.filter(holdout__experiment__key="winter", member__experiment__key="a").exists()
 
 
+def test_a_holdout_that_holds_units_out_is_released_before_it_is_put_away() -> None:
+    put(holdout())
+    owner = person("owner")
+    named("winter").decide("launched", "stop", by="x", now=NOW)
+    with pytest.raises(CannotChange, match="winter still holds units out: release it first"):
+        lifecycle.change("winter", "archive", by=owner, now=NOW)
+    assert (named("winter").state, of("winter").released_on) == ("decided", None)
+    entry.release("winter", by="x", now=NOW, reason="the half year is over")
+    lifecycle.change("winter", "archive", by=owner, now=NOW)
+    assert named("winter").state == "archived"
+    put(holdout("never", start_date=NEXT_MONDAY))
+    lifecycle.change("never", "archive", by=owner, now=NOW)  # it never held anybody out
+    assert not Traffic.objects.filter(experiment__key="never").exists()
+
+
 def test_a_released_holdout_holds_nobody_out_from_the_next_day_and_takes_no_new_members() -> None:
     put(holdout(members=["search"]))
     released = entry.release("winter", by="x", now=NOW, reason="the half year is over")

@@ -101,7 +101,7 @@ def read(triangle: Triangle, steps: list[Step]) -> tuple[bool, bool, tuple[float
 
 @pytest.mark.parametrize("count", [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)])
 def test_a_year_of_weekly_looks_without_effect_claims_at_most_alpha_and_not_much_less(count: int) -> None:
-    """What 1,024 paths know of 51 looks errs on the safe side, the more the less the looks have in common.
+    """What 1,024 paths know of 51 looks errs on the safe side here; with little in common it may err on either side.
 
     .0385 of 4,000 worlds of all weeks so far, which decide; .019 of the newest four weeks, which claim nothing.
     """

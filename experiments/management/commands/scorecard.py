@@ -4,8 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from experiments import holdback_table
 from experiments.management.base import HoldfastCommand
-from experiments.management.output import add_scorecard_options, plain_problems, written
+from experiments.management.output import add_scorecard_options, plain_problems, terminal_width, written
+from experiments.services.holdbacks import holdbacks
 from experiments.services.holdouts import beside
 from experiments.services.results import NoLookYet, NoSuchExperiment, stored_scorecard
 
@@ -25,3 +27,5 @@ class Command(HoldfastCommand):
                 raise CommandError(str(problem)) from problem
             found = beside(scorecard)
             self.stdout.write(written(scorecard, options["format"], self.stdout, found), ending="")
+            if options["format"] == "table" and as_of is None:
+                self.stdout.write(holdback_table.render(holdbacks(key), width=terminal_width()), ending="")

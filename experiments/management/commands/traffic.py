@@ -30,10 +30,16 @@ class Command(HoldfastCommand):
             "--freeze", metavar="FILE",
             help="let nobody enter but the units in FILE, one a line, which keep their variant (- reads stdin)",
         )  # fmt: skip
+        change.add_argument(
+            "--freeze-exposed", action="store_const", const=True,
+            help="the same for the units that the experiment's own exposures name, of today too",
+        )  # fmt: skip
         change.add_argument("--release", metavar="WHY", help="end a holdout: from tomorrow on its units get launches")
 
     def handle(self, *args: Any, key: str | None, **options: Any) -> None:
-        changes = [name for name in ("tester", "no_tester", "freeze", "release") if options[name] is not None]
+        changes = [
+            name for name in ("tester", "no_tester", "freeze", "freeze_exposed", "release") if options[name] is not None
+        ]
         if key is None and changes:
             raise CommandError("which experiment or holdout? Give its key", returncode=2)
         try:
@@ -54,8 +60,11 @@ def _changed(key: str, change: str, given: Any) -> str:
     if change == "no_tester":
         entry.force(key, given, None, by=by, now=now)
         return f"{key}: {given} is treated like everybody else"
-    if change == "freeze":
-        number = entry.freeze(key, _units(given), by=by, now=now)
+    if change in ("freeze", "freeze_exposed"):
+        exposed = change == "freeze_exposed"
+        number = (
+            entry.freeze_exposed(key, by=by, now=now) if exposed else entry.freeze(key, _units(given), by=by, now=now)
+        )
         return f"{key}: frozen; {number:,} units are in, and nobody enters any more"
     released = entry.release(key, by=by, now=now, reason=given)
     return f"{key}: holds nobody out from {released.released_on} on"
