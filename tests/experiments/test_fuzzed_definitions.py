@@ -119,7 +119,10 @@ def spoiled(draw: st.DrawFn) -> dict[str, Any]:
         *way, last = draw(st.sampled_from(PLACES))
         place: Any = made
         for step in way:
-            if not isinstance(place, dict | list) or (isinstance(place, list) and not 0 <= step < len(place)):
+            # What stood here may have been replaced by something of another kind.
+            if not isinstance(place, dict | list):
+                break
+            if isinstance(place, list) and not (isinstance(step, int) and step < len(place)):
                 break
             place = place.get(step) if isinstance(place, dict) else place[step]
         kind = draw(st.sampled_from(["replace", "take", "add", "double"]))

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from experiments import definitions
 from experiments.management.base import HoldfastCommand
 from experiments.management.output import plain_problems, written
-from experiments.models import Person
+from experiments.models import Experiment, Person
 from experiments.processes import (
     Children,
     ProcessProblem,
@@ -100,18 +100,20 @@ class Command(HoldfastCommand):
         return [definitions.load(file).plan.key for file in files]
 
     def _look_and_decide(self, children: Children, keys: Sequence[str]) -> set[str]:
-        """Take the looks of all; of a holdout's members those of the days on which they were decided come first."""
+        """Take the looks of all: of a holdout's members as of the days on which they were decided, of a holdout last."""
         from experiments.examples import winter
 
         members = winter.members_of(keys)
         days = {member.key: winter.decision_day(member) for member in members}
-        self._refresh(children, [plan_look(key, days.get(key), timezone.now()) for key in keys])
+        holdouts = list(Experiment.objects.filter(key__in=keys, kind="holdout").values_list("key", flat=True))
+        first = [key for key in keys if key not in holdouts]
+        self._refresh(children, [plan_look(key, days.get(key), timezone.now()) for key in first])
         if members:
             demo_cast(secrets.token_urlsafe(16), timezone.now())
             for text in winter.decide(members, Person.objects.get(email=winter.OWNER)):
                 self._say(f"Decided on {text}")
-            going_on = [member.key for member in members if member.kept]
-            self._refresh(children, [plan_look(key, None, timezone.now()) for key in going_on])
+        going_on = [member.key for member in members if member.kept]
+        self._refresh(children, [plan_look(key, None, timezone.now()) for key in (*going_on, *holdouts)])
         return set(days)
 
     def _refresh(self, children: Children, looks: Sequence[PlannedLook]) -> None:
