@@ -33,8 +33,8 @@ class Picture(NamedTuple):
 
 PICTURES = (
     Picture("portfolio-light.png", "/", DESKTOP, 900, "light"),
-    Picture("scorecard-light.png", "/experiments/honeymoon/", DESKTOP, 1500, "light"),
-    Picture("scorecard-dark.png", "/experiments/honeymoon/", DESKTOP, 1500, "dark"),
+    Picture("scorecard-light.png", "/experiments/honeymoon/", DESKTOP, 1480, "light"),
+    Picture("scorecard-dark.png", "/experiments/honeymoon/", DESKTOP, 1480, "dark"),
     Picture("scorecard-phone.png", "/experiments/honeymoon/", PHONE, 1400, "light"),
     Picture("survival-light.png", "/experiments/honeymoon/", DESKTOP, 900, "light", "#survival-treatment-churn"),
     Picture("looks-light.png", "/experiments/honeymoon/", DESKTOP, 900, "light", "#looks"),

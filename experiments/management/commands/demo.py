@@ -100,7 +100,7 @@ class Command(HoldfastCommand):
         return [definitions.load(file).plan.key for file in files]
 
     def _look_and_decide(self, children: Children, keys: Sequence[str]) -> set[str]:
-        """Take the looks of all: of a holdout's members as of the days on which they were decided, of a holdout last."""
+        """Take the looks of all: of members as of the days on which they were decided, of their holdout last."""
         from experiments.examples import winter
 
         members = winter.members_of(keys)
