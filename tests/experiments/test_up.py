@@ -93,6 +93,7 @@ def test_up_serves_pages_and_ends_calmly_with_all_it_started(home: Path, number:
         socket.create_connection(("127.0.0.1", port))
 
 
+@pytest.mark.slow  # the demo asks the same question in every run
 def test_up_names_a_taken_port(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

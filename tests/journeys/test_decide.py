@@ -18,12 +18,12 @@ from tests.people import PASSWORD, person
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-#: Both themes and both widths in every run; the other two pairs in the slow one.
+#: A phone in every run; the other three pairs in the slow one.
 SCREENS = pytest.mark.parametrize(
     ("width", "scheme"),
     [
         (PHONE, "light"),
-        (DESKTOP, "dark"),
+        pytest.param(DESKTOP, "dark", marks=pytest.mark.slow),
         pytest.param(DESKTOP, "light", marks=pytest.mark.slow),
         pytest.param(PHONE, "dark", marks=pytest.mark.slow),
     ],
