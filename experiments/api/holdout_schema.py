@@ -9,41 +9,18 @@ from typing import Literal
 from ninja import Field, Schema
 
 from analysis.reconciliation import MemberState, PartName
-from analysis.results import Action, HoldoutKind, State, Verdict
-from experiments.api.scorecard_schema import Number, ScorecardOut, Sequential, Share, Unadjusted
+from analysis.results import Action, HoldoutKind
+from experiments.api.scorecard_schema import Claimed, Number, ScorecardOut, Share
 
 
-class HoldoutEffect(Schema):
-    """Everyone launched to against those held out, in calendar weeks [start_week, end_week)."""
+class HoldoutEffect(Claimed):
+    """Everyone launched to against those held out, in calendar weeks. Single weeks claim nothing."""
 
     metric: str
     role: str
     kind: HoldoutKind
-    start_week: int
-    end_week: int
-    n_control: int | None
-    n_treatment: int | None
-    control_mean: Number
-    treatment_mean: Number
-    adjusted: bool | None
-    effect: Number
-    effect_se: Number
-    effect_low: Number
-    effect_high: Number
-    p_value: Share
-    p_value_adjusted: Share
-    lift: Number
-    lift_low: Number
-    lift_high: Number
     band_low: Number
     band_high: Number
-    unadjusted: Unadjusted
-    sequential: Sequential | None = Field(description="null for single weeks, which claim nothing")
-    margin: Number
-    verdict: Verdict | None
-    readable_from: date
-    state: State
-    reason: str | None
 
 
 class Launched(Schema):

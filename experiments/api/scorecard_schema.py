@@ -51,15 +51,9 @@ class Sequential(Schema):
     significant: bool | None
 
 
-class Effect(Schema):
-    """A metric in a window. ``effect_low`` to ``lift_high`` are the plain 95 % interval of one look."""
+class Claimed(Schema):
+    """Treatment against control over some weeks. ``effect_low`` to ``lift_high`` are the plain interval of one look."""
 
-    metric: str
-    role: str
-    term: str | None
-    variant: str
-    segment: str | None
-    window: str
     start_week: int
     end_week: int = Field(description="The first week after the window")
     n_control: int
@@ -83,6 +77,17 @@ class Effect(Schema):
     readable_from: date
     state: State
     reason: str | None
+
+
+class Effect(Claimed):
+    """A metric in a window."""
+
+    metric: str
+    role: str
+    term: str | None
+    variant: str
+    segment: str | None
+    window: str
 
 
 class TrajectoryPoint(Schema):
