@@ -21,6 +21,9 @@ from experiments import embedded
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+#: What is not up, or down, after so many seconds never will be: a machine busy with other tests needs more than one minute.
+PATIENCE = 240
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
@@ -58,11 +61,11 @@ def running_up(home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             yield up
         finally:
             up.terminate()
-            up.wait(timeout=60)
+            up.wait(timeout=PATIENCE)
 
 
 def wait_for_page(port: int) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
@@ -80,7 +83,7 @@ def test_up_serves_pages_and_ends_calmly_with_all_it_started(home: Path, number:
     with running_up(home, port) as up:
         assert wait_for_page(port) < 500
         up.send_signal(number)
-        output, errors = up.communicate(timeout=60)
+        output, errors = up.communicate(timeout=PATIENCE)
 
     assert up.returncode == 0, errors
     assert output == ""
@@ -98,6 +101,6 @@ def test_up_names_a_taken_port(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running_up(home, port) as up:
-            output, errors = up.communicate(timeout=60)
+            output, errors = up.communicate(timeout=PATIENCE)
     assert output == ""
     assert errors == f"Error: Port {port} on 127.0.0.1 is taken by another program. Choose another one with --port.\n"
