@@ -21,7 +21,7 @@ from experiments import embedded
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-#: What is not up, or down, after so many seconds never will be: a machine busy with other tests needs more than one minute.
+#: What is not up, or down, after so many seconds never will be; beside other tests a minute is not enough.
 PATIENCE = 240
 
 
