@@ -54,14 +54,12 @@ def refusal(table: TableName, about: str, message: str) -> Finding:
     return Finding(table, about, "refused", 1, "", message)
 
 
-def _counted(
-    table: TableName, about: str, severity: Severity, found: tuple[Any, ...], message: str
-) -> Iterator[Finding]:
-    """A finding if there are any: ``found`` is the count and an example, ``{n}`` in the message is the count."""
+def _counted(table: TableName, about: str, severity: Severity, found: tuple[Any, ...], what: str) -> Iterator[Finding]:
+    """A finding if there are any: ``found`` is the count and an example; the message is the count and ``what``."""
     count, example = int(found[0] or 0), found[1]
     if count:
         shown = "" if example is None else str(example)
-        yield Finding(table, about, severity, count, shown, message.format(n=f"{count:,}"))
+        yield Finding(table, about, severity, count, shown, f"{count:,} {what}")
 
 
 def ids(checked: Checked) -> Iterator[Finding]:
@@ -80,9 +78,9 @@ def ids(checked: Checked) -> Iterator[Finding]:
     for name in NAMES:
         found = checked.ask(f"SELECT count(*), NULL FROM {name} WHERE {checked.unit} IS NULL")
         if name == "exposures":
-            yield from _counted(name, "ids", "refused", found, "{n} rows have no unit id; every row needs one")
+            yield from _counted(name, "ids", "refused", found, "rows have no unit id; every row needs one")
         else:
-            yield from _counted(name, "no_unit", "left_out", found, "{n} rows have no unit id and belong to nobody")
+            yield from _counted(name, "no_unit", "left_out", found, "rows have no unit id and belong to nobody")
 
 
 def dates(name: TableName, column: str) -> Callable[[Checked], Iterator[Finding]]:
@@ -93,20 +91,18 @@ def dates(name: TableName, column: str) -> Callable[[Checked], Iterator[Finding]
         time = checked.time(name, called)
         value, about = quoted(called), f"{name} dates"
         nulls = checked.ask(f"SELECT count(*), any_value({checked.unit}) FROM {name} WHERE {value} IS NULL")
-        yield from _counted(
-            name, about, "refused", nulls, f"{{n}} rows have no date in `{called}`; every row needs one"
-        )
+        yield from _counted(name, about, "refused", nulls, f"rows have no date in `{called}`; every row needs one")
         unread = f"{value} IS NOT NULL AND ({time.instant} IS NULL OR NOT isfinite({time.day}))"
         found = checked.ask(f"SELECT count(*), min(CAST({value} AS VARCHAR)) FROM {name} WHERE {unread}")
-        yield from _counted(name, about, "refused", found, f"{{n}} rows are not dates in `{called}`; write 2024-03-31")
+        yield from _counted(name, about, "refused", found, f"rows are not dates in `{called}`; write 2024-03-31")
         late = f"isfinite({time.day}) AND {time.day} > {literal(checked.today.isoformat())}::DATE"
         found = checked.ask(f"SELECT count(*), max({time.day}) FROM {name} WHERE {late}")
         yield from _counted(
-            name, about, "refused", found, f"{{n}} rows are dated after today ({checked.today}) in `{called}`"
+            name, about, "refused", found, f"rows are dated after today ({checked.today}) in `{called}`"
         )
         early = f"{time.day} < {literal(EARLIEST.isoformat())}::DATE"
         found = checked.ask(f"SELECT count(*), min({time.day}) FROM {name} WHERE {early}")
-        yield from _counted(name, "early_dates", "noted", found, f"{{n}} rows are dated before {EARLIEST.year}")
+        yield from _counted(name, "early_dates", "noted", found, f"rows are dated before {EARLIEST.year}")
 
     return step
 
@@ -116,9 +112,7 @@ def variants(checked: Checked) -> Iterator[Finding]:
     name = f"CAST({quoted(checked.columns.variant)} AS VARCHAR)"
     blank = f"{name} IS NULL OR trim({name}) = ''"
     found = checked.ask(f"SELECT count(*), any_value({checked.unit}) FROM exposures WHERE {blank}")
-    yield from _counted(
-        "exposures", "no_variant", "left_out", found, "{n} rows have no variant; their units are left out"
-    )
+    yield from _counted("exposures", "no_variant", "left_out", found, "rows have no variant; their units are left out")
     rows = checked.connection.execute(
         f"SELECT {name}, count(DISTINCT {checked.unit}) FROM exposures WHERE NOT ({blank}) GROUP BY 1 "
         f"ORDER BY 2 DESC, 1 LIMIT {MOST_VARIANTS + 1}"
@@ -157,13 +151,13 @@ def repeated_exposures(checked: Checked) -> Iterator[Finding]:
         "repeated_units",
         "noted",
         found,
-        "{n} rows repeat a unit in its variant; its first exposure counts",
+        "rows repeat a unit in its variant; its first exposure counts",
     )
     shown = "unit::VARCHAR || ' in ' || one || ' and ' || other || ', ' || day || ' to ' || last_day"
     found = checked.ask(f"SELECT count(*), min({shown}) FROM seen WHERE one <> other")
     yield from _counted(
         "exposures", "two_variants", "left_out", found,
-        "{n} units are seen in two variants; each is left out from the day of the second on",
+        "units are seen in two variants; each is left out from the day of the second on",
     )  # fmt: skip
 
 
@@ -178,10 +172,10 @@ def left(checked: Checked) -> Iterator[Finding]:
     value = quoted(column)
     unread = f"{value} IS NOT NULL AND {left.instant} IS NULL"
     found = checked.ask(f"SELECT count(*), min(CAST({value} AS VARCHAR)) FROM exposures WHERE {unread}")
-    yield from _counted("exposures", "left_at", "refused", found, f"{{n}} rows are not dates in `{column}`")
+    yield from _counted("exposures", "left_at", "refused", found, f"rows are not dates in `{column}`")
     found = checked.ask(f"SELECT count(*), any_value({checked.unit}) FROM exposures WHERE {left.day} < {day}")
     yield from _counted(
-        "exposures", "left_at", "noted", found, "{n} rows left before they were exposed; they count as left on that day"
+        "exposures", "left_at", "noted", found, "rows left before they were exposed; they count as left on that day"
     )
 
 
@@ -200,14 +194,14 @@ def strangers(checked: Checked) -> Iterator[Finding]:
         )  # fmt: skip
         return
     yield from _counted(
-        "facts", "unknown_units", "left_out", (unknown, example), "{n} rows are of units that are not in exposures"
+        "facts", "unknown_units", "left_out", (unknown, example), "rows are of units that are not in exposures"
     )
     found = checked.ask(
         f"SELECT count(*), min(unit) FROM seen WHERE unit NOT IN "
         f"(SELECT {checked.unit} FROM facts WHERE {checked.unit} IS NOT NULL)"
     )
     yield from _counted(
-        "exposures", "silent_units", "noted", found, "{n} units have no fact; they count, with zeros in every week"
+        "exposures", "silent_units", "noted", found, "units have no fact; they count, with zeros in every week"
     )
 
 
@@ -223,7 +217,7 @@ def before(checked: Checked) -> Iterator[Finding]:
             "before_exposure",
             "fine",
             found,
-            "{n} rows lie before their unit's exposure: pre_weeks can use them",
+            "rows lie before their unit's exposure: pre_weeks can use them",
         )
     else:
         said = "no row lies before its unit's exposure: leave pre_weeks at 0"
@@ -250,7 +244,7 @@ def days(checked: Checked) -> Iterator[Finding]:
     yield Finding("facts", "span", "fine", len(days), "", f"facts go from {first} to {last}")
     yield from _counted(
         "facts", "gaps", "noted", (len(missing), missing[0] if missing else None),
-        f"{{n}} {what} between the first and the last have no fact at all",
+        f"{what} between the first and the last have no fact at all",
     )  # fmt: skip
 
 
@@ -259,7 +253,7 @@ def same_rows(checked: Checked) -> Iterator[Finding]:
         f"SELECT sum(n - 1), min(unit) FROM (SELECT {checked.unit} AS unit, count(*) AS n FROM facts GROUP BY "
         f"{listed([quoted(name) for name in checked.tables['facts'].types])} HAVING count(*) > 1)"
     )
-    yield from _counted("facts", "same_rows", "noted", found, "{n} rows are the same as another one; they add up")
+    yield from _counted("facts", "same_rows", "noted", found, "rows are the same as another one; they add up")
 
 
 def values(checked: Checked) -> Iterator[Finding]:
@@ -270,14 +264,14 @@ def values(checked: Checked) -> Iterator[Finding]:
         value = quoted(name)
         if is_number(kind):
             nulls = checked.ask(f"SELECT count(*) - count({value}), NULL FROM facts")
-            yield from _counted("facts", "nulls", "noted", nulls, f"{{n}} rows have no `{name}`, which is read as zero")
+            yield from _counted("facts", "nulls", "noted", nulls, f"rows have no `{name}`, which is read as zero")
         if table.is_float(name):
             # Not a WHERE: DuckDB prunes by the file's statistics, which know nothing of NaN.
             unusable = table.dialect.is_unusable(value, LARGEST)
             found = checked.ask(f"SELECT count(*) FILTER ({unusable}), min({value}) FILTER ({unusable}) FROM facts")
             yield from _counted(
                 "facts", "not_finite", "refused", found,
-                f"{{n}} rows of `{name}` are not finite numbers below {LARGEST:g}; metrics cannot use it",
+                f"rows of `{name}` are not finite numbers below {LARGEST:g}; metrics cannot use it",
             )  # fmt: skip
         if kind == "VARCHAR":
             yield from _text_numbers(checked, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from experiments.sources import mapping
@@ -155,6 +155,7 @@ def test_a_damaged_parquet_file_is_examined_or_refused(content: bytes) -> None:
 
 
 @given(tables(), tables())
+@example(EXPOSURES, b'"unit_id","at","{n","%s"\n"u1","2024-01-02","nan","1"')
 @QUICK
 def test_odd_cells_are_examined_and_checked_or_refused(exposures: bytes, facts: bytes) -> None:
     through(exposures, facts, "exposures.csv", "facts.csv")
