@@ -1,14 +1,13 @@
 """First crossings of boundaries by scores with any correlation, by quasi-random paths.
 
-Separation of variables (Genz 1992, Journal of Computational and Graphical Statistics 1:141): each path's scores are
-drawn one after the other from their distribution given its past and given that it has not crossed, with the
-probability of that as its weight. Budgets are computed side by side and know nothing of each other.
+A look crosses first with the probability that its score z is beyond its boundary and none before it was: of a path of
+the earlier scores, less what z tells of them, that is the probability of an interval of z, exactly. So nothing rare is
+left to be found by chance, and no error is carried on: a look's share of the budget is found anew, and only the mean of
+paths stands in for an expectation. Conditioning on the score that crosses is how Naiman & Priebe 2001 (Journal of
+Computational and Graphical Statistics 10:296) compute the p value of a scan.
 
-How exact: within 6 % of a budget for up to 18 looks that share much (tests/analysis/test_crossings.py). Many looks with
-little in common each add to the noise of the weights, and then the error may be on either side: for a year of moving
-readings of four weeks, of units whose weeks correlate by .5, .9 and .95 from week to week, simulation found .053, .028
-and .024 spent of a budget of .025, and .012 where weeks do not correlate at all. A smaller tilt is better there, and
-worse for small budgets of looks that share much.
+How exact: within 1 % of budgets from .025 to 1e-8, for 18 to 100 looks that have anything from nothing to nearly
+everything in common (tests/analysis/test_crossings.py).
 """
 
 import math
@@ -36,12 +35,11 @@ _PATHS = 1024
 _MOST_LOOKS = 128
 _SEED = 20240102
 
-#: Scores are drawn, and paths doubled or dropped before each look, so that they are denser by exp(tilt z) where they
-#: cross: without it twenty of a thousand paths would decide. The tilt is this part of a single look's boundary.
-_TILT = 0.5
-
 #: A score that its past leaves with a smaller standard deviation repeats what is known.
 _NOTHING_NEW = 1e-4
+
+#: Stands in for no correlation at all: an earlier score says the same of a path whatever this one is.
+_UNRELATED = 1e-9
 
 
 def first_crossings(correlation: Array, cumulative: Array) -> Array:
@@ -52,66 +50,48 @@ def first_crossings(correlation: Array, cumulative: Array) -> Array:
         cumulative: shape (L, B), the probability of a first crossing by each look.
     """
     looks, budgets = cumulative.shape
-    factor, uniform = _cholesky(correlation), _uniform()
-    # Where a look brings nothing new, the path goes on as its past says: its own part stays zero.
-    past = np.zeros((budgets, _PATHS, looks))
-    weight = np.full((budgets, _PATHS), 1.0 / _PATHS)
+    factor = _cholesky(correlation)
+    paths = factor @ _normal()[:looks]
     critical = np.full((looks, budgets), np.inf)
     used = np.zeros(budgets)
     for look in range(looks):
-        spread = factor[look, look]
-        if spread <= _NOTHING_NEW:
+        if factor[look, look] <= _NOTHING_NEW:
             continue
         step = np.maximum(cumulative[look] - used, 0.0)
         spends = step >= LEAST_SPENT
-        tilt = -_TILT * special.ndtri(np.clip(cumulative[look], LEAST_P, 0.5))[:, None]
-        center = past[:, :, :look] @ factor[look, :look]
-        if look:
-            past, center, weight = _resampled(past, center, weight, tilt)
-        critical[look, spends] = _boundary(center[spends], spread, weight[spends], step[spends])
+        least, most = _free(paths[: look + 1], correlation[look, :look], critical[:look, spends])
+        critical[look, spends] = _boundary(least, most, step[spends])
         used += np.where(spends, step, 0.0)
-        if look < looks - 1:
-            shift = tilt * spread
-            edge = special.ndtr((critical[look][:, None] - center) / spread - shift)
-            drawn = shift + special.ndtri(np.clip(uniform[:, look] * edge, 1e-300, 1 - 1e-16))
-            weight *= edge * np.exp(shift * (shift / 2 - drawn))
-            past[:, :, look] = drawn
     return critical
 
 
-def _resampled(past: Array, center: Array, weight: Array, tilt: Array) -> tuple[Array, Array, Array]:
-    """Return as many paths, denser by exp(tilt center) where the next score is expected to be high.
+def _free(paths: Array, shared: Array, critical: Array) -> tuple[Array, Array]:
+    """Return between which tail probabilities of the last score no earlier one crosses, each of shape (B, N).
 
-    Evenly spaced in the order of what is expected, so that the points stay quasi-random (Gerber & Chopin 2015,
-    Journal of the Royal Statistical Society B 77:509). Shapes of pasts, centers and weights: (B, N, L), (B, N), (B, N).
+    Args:
+        paths: shape (l + 1, N), scores of N paths up to this look.
+        shared: shape (l,), correlations of this look with the earlier ones.
+        critical: shape (l, B), boundaries of the earlier looks.
     """
-    budgets = len(center)
-    first = _PATHS * np.arange(budgets)[:, None]
-    order = (np.argsort(center, axis=1, kind="stable") + first).ravel()
-    center = center.ravel()[order].reshape(budgets, _PATHS)
-    density = np.exp(tilt * center)
-    share = np.cumsum(weight.ravel()[order].reshape(budgets, _PATHS) * density, axis=1)
-    total = share[:, -1:].copy()
-    # Path j takes the places (i + 1/2) / N that its share of the total covers.
-    places = first + np.floor(share / total * _PATHS + 0.5).astype(np.intp)
-    chosen = np.repeat(np.arange(budgets * _PATHS), np.diff(places.ravel(), prepend=0))
-    past = past.reshape(budgets * _PATHS, -1)[order[chosen]].reshape(past.shape)
-    weight = total / _PATHS / density.ravel()[chosen].reshape(budgets, _PATHS)
-    return past, center.ravel()[chosen].reshape(budgets, _PATHS), weight
+    slope = np.where(np.abs(shared) < _UNRELATED, _UNRELATED, shared)[:, None]
+    # An earlier score is its own part and slope z: below its boundary up to this z, or from it on if the slope falls.
+    own = (paths[:-1] - slope * paths[-1]) / slope
+    limits = (critical / slope).T[:, :, None] - own
+    rising = slope[:, 0] > 0
+    highest = limits[:, rising].min(axis=1, initial=np.inf)
+    lowest = limits[:, ~rising].max(axis=1, initial=-np.inf)
+    return special.ndtr(-highest), special.ndtr(-lowest)
 
 
-def _boundary(center: Array, spread: float, weight: Array, step: Array) -> Array:
-    """Return c, shape (B,), beyond which scores lie with probability ``step``, over paths of these centers."""
-    total = weight.sum(axis=1)
-    mean = (weight * center).sum(axis=1) / total
-    variance = (weight * (center - mean[:, None]) ** 2).sum(axis=1) / total + spread**2
-    start = mean - np.sqrt(variance) * special.ndtri(np.clip(step / total, LEAST_SPENT, 0.99))
+def _boundary(least: Array, most: Array, step: Array) -> Array:
+    """Return c, shape (B,), beyond which the score lies with probability ``step`` and none before it crossed."""
 
     def beyond(c: Array) -> tuple[Array, Array]:
-        above = (center - c[:, None]) / spread
-        return (weight * special.ndtr(above)).sum(axis=1), (weight * density(above)).sum(axis=1) / spread
+        tail = special.ndtr(-c)[:, None]
+        first = np.maximum(np.minimum(tail, most) - least, 0.0).mean(axis=1)
+        return first, density(c) * ((least < tail) & (tail < most)).mean(axis=1)
 
-    return solve(beyond, step, start, lowest=-9.0)
+    return solve(beyond, step, -special.ndtri(np.clip(step, LEAST_SPENT, 0.99)), lowest=-9.0)
 
 
 def density(x: Array) -> Array:
@@ -154,6 +134,8 @@ def _cholesky(correlation: Array) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _uniform() -> Array:
-    points: Array = qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
-    return points
+def _normal() -> Array:
+    """Standard normal scores, shape (looks, paths)."""
+    points = qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
+    scores: Array = special.ndtri(np.clip(points.T, 1e-16, 1 - 1e-16))
+    return np.ascontiguousarray(scores)

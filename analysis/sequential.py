@@ -4,7 +4,7 @@ Alpha spending (Lan & DeMets 1983, Biometrika 70:659): by spending time t a part
 the number and spacing of looks. A window's estimate at look j is a mean over the cohorts matured so far, so looks have
 independent increments and correlation sqrt(I_i / I_j); first-crossing probabilities follow by recursive quadrature
 (Armitage, McPherson & Rowe 1969; Jennison & Turnbull 2000, ch. 19). Readings of a moving window share weeks and units
-in other ways: ``rolling_*`` take any correlation (Genz 1992, Journal of Computational and Graphical Statistics 1:141).
+in other ways: ``rolling_*`` take any correlation (``crossings``).
 """
 
 import math

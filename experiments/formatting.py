@@ -31,6 +31,11 @@ def percent_interval(low: float | None, high: float | None, signed: bool = True)
     return f"{_hundredths(low, decimals, signed)} to {_hundredths(high, decimals, signed)} %"
 
 
+def look(number: int, planned: int) -> str:
+    """Return which look it is: ``look 14 of 30``, and ``look 35 (30 planned)`` of one that came after the last."""
+    return f"look {number} of {planned}" if number <= planned else f"look {number} ({planned} planned)"
+
+
 def unbroken(percentage: str) -> str:
     """Return a percentage whose percent sign never starts a line."""
     return percentage.replace(" %", f"{NO_BREAK_SPACE}%")

@@ -164,7 +164,7 @@ def _advice(scorecard: Scorecard) -> Iterator[Text]:
 
 def _facts(scorecard: Scorecard) -> Iterator[str]:
     units = ", ".join(f"{key} {formatting.count(n)}" for key, n in scorecard.units.items())
-    look = f"look {scorecard.look} of {scorecard.planned_looks}"
+    look = formatting.look(scorecard.look, scorecard.planned_looks)
     yield f"As of {formatting.day(scorecard.as_of)}, {look}. Units: {units}."
     if scorecard.first_fact is None:
         yield "No facts have been read."

@@ -37,7 +37,7 @@ class Stop:
 
     @property
     def name(self) -> str:
-        return f"Look {self.look.number} of {self.planned}"
+        return formatting.look(self.look.number, self.planned).capitalize()
 
     @property
     def words(self) -> str:

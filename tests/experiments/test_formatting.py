@@ -29,6 +29,12 @@ def test_percentages_have_a_sign_and_at_most_three_significant_digits(fraction: 
     assert formatting.percent(fraction) == text
 
 
+def test_a_look_after_the_last_planned_one_is_not_one_of_them() -> None:
+    assert formatting.look(14, 30) == "look 14 of 30"
+    assert formatting.look(30, 30) == "look 30 of 30"
+    assert formatting.look(35, 30) == "look 35 (30 planned)"
+
+
 def test_points_are_percentages_without_the_sign_of_one() -> None:
     assert [formatting.points(value) for value in (0.03, -0.105, None)] == ["+3.0", "−10.5", "—"]
 

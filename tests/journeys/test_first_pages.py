@@ -106,5 +106,5 @@ def test_a_running_look_moves_and_the_page_follows_when_it_is_done(site: str, br
         look.state, look.finished_at = DONE, NOW
         look.save()
         expect(page.get_by_role("progressbar")).to_have_count(0)
-        expect(page.get_by_text("Look 31 of 30")).to_be_visible()
+        expect(page.get_by_text("Look 31 (30 planned)")).to_be_visible()
         assert account.of(page) == []
