@@ -9,8 +9,8 @@ can be: between 1.96 (the weeks move as one) and Sidak's value (the weeks are in
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from scipy import special
-from scipy.stats import qmc
 
 from analysis.moments import Array
 from analysis.numbers import CONFIDENCE
@@ -37,6 +37,6 @@ def _critical(correlation: bytes, size: int) -> float:
 
 @lru_cache(maxsize=64)
 def _normal_points(size: int) -> Array:
-    points = qmc.Sobol(size, rng=np.random.default_rng(_SEED)).random(_POINTS)
+    points = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(_SEED)).random(_POINTS)
     normal: Array = special.ndtri(points)
     return normal

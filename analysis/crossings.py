@@ -15,8 +15,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from scipy import special
-from scipy.stats import qmc
 
 from analysis.moments import Array
 
@@ -136,6 +136,6 @@ def _cholesky(correlation: Array) -> Array:
 @lru_cache(maxsize=1)
 def _normal() -> Array:
     """Standard normal scores, shape (looks, paths)."""
-    points = qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
+    points = scipy.stats.qmc.Sobol(_MOST_LOOKS, rng=np.random.default_rng(_SEED)).random(_PATHS)
     scores: Array = special.ndtri(np.clip(points.T, 1e-16, 1 - 1e-16))
     return np.ascontiguousarray(scores)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 from analysis import claims, sequential
 from analysis.effects import Means, compare, lift_interval, log_lift
@@ -58,7 +59,7 @@ def _drift(critical: tuple[float, ...], power: float) -> float:
         return sequential.crossing_probability(critical, times, drift, upper_only=True) - power
 
     # At the upper end the last look alone has more than the power.
-    return float(optimize.brentq(missing, 0.0, critical[-1] + max(float(special.ndtri(power)), 0.0) + 1))
+    return float(scipy.optimize.brentq(missing, 0.0, critical[-1] + max(float(special.ndtri(power)), 0.0) + 1))
 
 
 @dataclass(frozen=True, eq=False)

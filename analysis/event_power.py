@@ -9,7 +9,7 @@ treatment's curve is S(t)^r (proportional hazards, in continuous time).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from analysis.life_table import Curve, life_table, longest
 from analysis.moments import Array
@@ -53,7 +53,7 @@ class Lives:
         low, high = 1 / LARGEST_RATIO, LARGEST_RATIO
         if not self.lift(high) < lift < self.lift(low):
             return None
-        return float(optimize.brentq(lambda ratio: self.lift(ratio) - lift, low, high))
+        return float(scipy.optimize.brentq(lambda ratio: self.lift(ratio) - lift, low, high))
 
     def share_with_event(self, hazard_ratio: float, share: float) -> float:
         """Return the share of units with an event within tau weeks, a ``share`` of them in treatment."""

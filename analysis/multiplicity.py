@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import false_discovery_control
+import scipy
 
 from analysis.moments import Array
 
@@ -21,7 +21,7 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
 
     None stays None and does not count as a test.
     """
-    return _adjusted(p_values, false_discovery_control)
+    return _adjusted(p_values, scipy.stats.false_discovery_control)
 
 
 def _adjusted(p_values: Sequence[float | None], method: Callable[[Array], Array]) -> list[float | None]:

@@ -7,9 +7,8 @@ known variances. ``analysis.power`` plans a whole experiment, read over weekly l
 
 import math
 
+import scipy
 from scipy import special
-from scipy.stats import multivariate_normal
-from statsmodels.stats.power import normal_power_het, normal_sample_size_one_tail
 
 
 def distance(alpha: float, power: float) -> float:
@@ -33,12 +32,16 @@ def needed_units(
     ``variance`` is that of ``difference_variance``; ``null_variance`` the one by which the test divides, if that is
     another (a pooled share, say). (z_{1 - alpha / 2} sqrt(null) + z_power sqrt(variance))^2 / effect^2.
     """
+    from statsmodels.stats.power import normal_sample_size_one_tail
+
     null = math.sqrt(variance if null_variance is None else null_variance)
     return float(normal_sample_size_one_tail(effect, power, alpha / 2, null, math.sqrt(variance)))
 
 
 def power_of(effect: float, se: float, alpha: float) -> float:
     """Return the power of a single two-sided look for an effect with standard error ``se``."""
+    from statsmodels.stats.power import normal_power_het
+
     return float(normal_power_het(effect, 1, alpha, std_null=se))
 
 
@@ -86,4 +89,4 @@ def reversal_power(early: float, late: float, correlation: float, alpha: float) 
     """
     c = float(special.ndtri(1 - alpha / 4))
     covariance = [[1.0, -correlation], [-correlation, 1.0]]
-    return float(multivariate_normal.cdf([early - c, late - c], cov=covariance, allow_singular=True))
+    return float(scipy.stats.multivariate_normal.cdf([early - c, late - c], cov=covariance, allow_singular=True))

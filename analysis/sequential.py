@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.polynomial.legendre import leggauss
-from scipy import optimize, special
-from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator, PPoly
+from scipy import special
 
 from analysis.crossings import LEAST_P, LEAST_SPENT, density, first_crossings, solve
 from analysis.moments import Array
@@ -153,7 +153,9 @@ def repeated_p(z: float, information: Sequence[float], times: Sequence[float], s
 
 
 @lru_cache(maxsize=512)
-def _last_critical(information: tuple[float, ...], times: tuple[float, ...], spending: Spending) -> PPoly | None:
+def _last_critical(
+    information: tuple[float, ...], times: tuple[float, ...], spending: Spending
+) -> "scipy.interpolate.PPoly | None":
     """The last look's critical value against alpha, on the normal scale, where the curve is nearly straight."""
     last = _walked(information, times, _TABLE, spending).critical
     # Small alphas spend nothing at an early look and have no boundary there.
@@ -166,7 +168,7 @@ def _last_critical(information: tuple[float, ...], times: tuple[float, ...], spe
     secants = np.diff(y) / np.diff(x)
     # Slopes of at most thrice the secants keep the curve falling (Fritsch & Carlson 1980) where boundaries begin.
     steepest = 3 * np.maximum(np.append(secants, secants[-1]), np.insert(secants, 0, secants[0]))
-    return CubicHermiteSpline(x, y, np.clip(CubicSpline(x, y)(x, 1), steepest, 0.0))
+    return scipy.interpolate.CubicHermiteSpline(x, y, np.clip(scipy.interpolate.CubicSpline(x, y)(x, 1), steepest, 0.0))
 
 
 def rolling_boundaries(correlation: Array, cumulative: Array) -> Array:
@@ -193,7 +195,9 @@ def rolling_p(z: Array, correlation: Array, times: Array) -> Array:
     for look, score in enumerate(z[1:], start=1):
         known = np.isfinite(critical[look])
         if known.sum() > 1 and score > critical[look][known][-1]:
-            curve = PchipInterpolator(critical[look][known][::-1], special.ndtri(budgets[known])[::-1])
+            curve = scipy.interpolate.PchipInterpolator(
+                critical[look][known][::-1], special.ndtri(budgets[known])[::-1]
+            )
             found[look] = max(LEAST_P, float(special.ndtr(curve(min(score, critical[look][known][0])))))
     return found
 
@@ -294,4 +298,4 @@ def inflation(critical: Sequence[float], information: Sequence[float], alpha: fl
     def missing(drift: float) -> float:
         return crossing_probability(critical, shares, drift, upper_only=True) - power
 
-    return float((optimize.brentq(missing, 0.5 * single, 2 * single) / single) ** 2)
+    return float((scipy.optimize.brentq(missing, 0.5 * single, 2 * single) / single) ** 2)

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 from analysis.moments import Array
 
@@ -83,7 +84,7 @@ def prior(estimates: Array, errors: Array) -> Prior | None:
         mean = weights @ y / weights.sum()
         return float(-np.log(weights).sum() + np.log(weights.sum()) + weights @ (y - mean) ** 2)
 
-    found = optimize.minimize_scalar(loss, bounds=(0, 100), method="bounded", options={"xatol": 1e-10})
+    found = scipy.optimize.minimize_scalar(loss, bounds=(0, 100), method="bounded", options={"xatol": 1e-10})
     tau2 = float(found.x) if found.fun < loss(0.0) else 0.0
     weights = 1 / (tau2 + s2)
     return Prior(

@@ -80,6 +80,21 @@ def test_help_tells_the_options(command: str) -> None:
     assert all(option in done.out for option in options)
 
 
+@pytest.mark.parametrize("command", ["analyze", "scorecard"])
+def test_a_command_starts_without_what_takes_long_to_import(command: str) -> None:
+    """They are half of the time in which any command starts, and most commands never use them."""
+    late = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "statsmodels", "lifelines", "pandas", "pyarrow"}
+    code = f"""
+import atexit, sys, manage
+atexit.register(lambda: print(*sys.modules))
+manage.main(["manage.py", {command!r}, "--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    imported = set(done.stdout.split())
+    assert "analysis.sequential" in imported, done.stderr
+    assert not late & imported
+
+
 def test_a_reader_who_has_seen_enough_is_no_error(path: Path) -> None:
     command = [sys.executable, "manage.py", "analyze", str(path), "--format", "json"]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
