@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,6 +21,13 @@ from tests.append_only import allow_truncate, empty_quickly
 
 CI = os.environ.get("CI") == "true"
 TEST_DATABASE = "test_holdfast_"
+
+#: To be watched by coverage doubles the time of a test, so it watches where new lines may be reached: not in runs
+#: for error rates nor on whole journeys, and of a test with parameters in the first cases.
+HERE = Path(__file__).parent
+UNWATCHED = (HERE / "rates", HERE / "journeys", HERE / "docker")
+WATCHED_CASES = 3
+unwatched = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +44,31 @@ def pytest_configure(config: pytest.Config) -> None:
         except embedded.ServerProblem as problem:
             pytest.exit(str(problem), returncode=1)
         _drop_leftovers()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        cases[name] += 1
+        item.stash[unwatched] = cases[name] > WATCHED_CASES or any(item.path.is_relative_to(one) for one in UNWATCHED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    for_others = os.environ.get("COVERAGE_PROCESS_CONFIG")
+    if for_others is None or not item.stash[unwatched]:
+        return (yield)
+    here, threads = sys.gettrace(), threading.gettrace()
+    del os.environ["COVERAGE_PROCESS_CONFIG"]
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = for_others
+        threading.settrace(threads)
+        sys.settrace(here)
 
 
 def _drop_leftovers() -> None:
