@@ -107,6 +107,10 @@ def open_files(spec: SourceSpec, today: date) -> DuckDBSource:
 
 
 def check_folder(spec: SourceSpec) -> None:
-    """Raise SourceProblem where the folder of a source is not there."""
-    if not Path(spec.folder).is_dir():
+    """Raise SourceProblem where the folder of a source is not there, or cannot be reached."""
+    try:
+        there = Path(spec.folder).is_dir()
+    except OSError as error:  # such as a folder above it that this process may not enter
+        raise SourceProblem(f"{spec.folder}: cannot be read: {error.strerror}") from error
+    if not there:
         raise SourceProblem(f"{spec.folder}: there is no such folder")
