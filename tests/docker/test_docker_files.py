@@ -117,6 +117,17 @@ def test_settings_may_be_added_in_a_file_that_is_not_committed(file: Compose) ->
     assert "/docker/.env" in (CHECKOUT / ".gitignore").read_text().splitlines()
 
 
+def test_the_user_of_the_containers_reads_what_was_checked_out_for_one_user_alone(tmp_path: Path) -> None:
+    (opened,) = re.findall(
+        r"chmod \S+ \S+ /opt/holdfast", " ".join(rest for word, rest in instructions() if word == "RUN")
+    )
+    private = tmp_path / "app"
+    private.mkdir(mode=0o700)
+    (private / "manage.py").touch(mode=0o600)
+    subprocess.run([*opened.split()[:-1], private], check=True)
+    assert [path.stat().st_mode & 0o777 for path in (private, private / "manage.py")] == [0o755, 0o644]
+
+
 def test_the_group_of_the_containers_has_a_name() -> None:
     """Celery takes a group without one for root's."""
     (user,) = [rest for word, rest in instructions() if word == "USER"]

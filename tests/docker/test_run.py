@@ -151,7 +151,9 @@ def machine(tmp_path: Path, database: str) -> Iterator[Machine]:
 
 def test_the_commands_of_the_containers_take_a_look(machine: Machine) -> None:
     (built,) = [rest for word, rest in instructions() if word == "RUN" and "build_static" in rest]
-    machine.run(None, ["sh", "-ec", built.replace("/opt/holdfast/venv/bin/", "")])
+    machine.run(
+        None, ["sh", "-ec", built.replace("/opt/holdfast/venv/bin/", "").replace("/opt/holdfast", str(machine.folder))]
+    )
     machine.run("migrate", machine.file.services["migrate"].command)
     for service in ("web", "worker", "beat"):
         machine.start(service)
