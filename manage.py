@@ -13,7 +13,6 @@ WITHOUT_DATABASE = {
     "compilemessages",
     "diffsettings",
     "findstatic",
-    "healthy",
     "help",
     "makemessages",
     "plan",  # asks for one itself where a definition needs it

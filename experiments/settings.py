@@ -308,6 +308,7 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     },
     "forget sessions that have ended": {"task": "experiments.tasks.forget_old_sessions", "schedule": 86400.0},
     "sweep uploads that nobody kept": {"task": "experiments.tasks.sweep_uploads", "schedule": 3600.0},
+    "sweep what killed workers left": {"task": "experiments.tasks.sweep_spills", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULER = "experiments.celery:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 30  # seconds; it leaves a mark that often

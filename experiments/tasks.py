@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from experiments.services import cells, event_store, people, schedule, source_checks, sources
+from experiments.sources import spills
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
@@ -34,6 +35,11 @@ def forget_event_ids() -> None:
 @shared_task(acks_late=True, reject_on_worker_lost=True)
 def sweep_uploads() -> None:
     sources.sweep(timezone.now())
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def sweep_spills() -> None:
+    spills.sweep(timezone.now())
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)

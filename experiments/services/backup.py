@@ -28,6 +28,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from experiments import __version__
 from experiments.embedded import ServerProblem, run_tool
+from experiments.sources import spills
 
 MANIFEST, DUMP = "manifest.json", "database.sql"
 FORMAT = 1
@@ -96,7 +97,7 @@ def restore(path: Path, *, force: bool) -> Manifest:
     if held and not force:
         most = ", ".join(f"{table} ({count} rows)" for table, count in sorted(held.items())[:3])
         raise BackupProblem(f"this database is not empty: it has {most}; --force replaces all that it holds")
-    with tempfile.TemporaryDirectory(prefix="holdfast-restore-") as folder:
+    with spills.opened() as folder:
         script = Path(folder) / "restore.sql"
         manifest = _unpack(path, script)
         connection.close()
@@ -173,6 +174,8 @@ def _unpack(path: Path, script: Path) -> Manifest:
     except FileNotFoundError:
         raise BackupProblem(f"there is no file {path}") from None
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        if isinstance(error, OSError) and error.strerror:  # the errors of gzip have none
+            raise BackupProblem(f"{path} cannot be read: {error.strerror}") from None
         raise BackupProblem(f"{path} is no backup, or is damaged: {error}") from None
     if found != manifest.sha256:
         raise BackupProblem(f"{path} is damaged: {DUMP} is not what its manifest says")

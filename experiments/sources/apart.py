@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.sources import spills
 from experiments.sources.base import SourceProblem
 from experiments.sources.examine import Examined, from_json
 
@@ -21,7 +21,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 def examine_apart(files: Sequence[Path], label: str, *, sent: bool, seconds: float = SECONDS) -> Examined:
     """See ``examine.examine``. Raises SourceProblem, also where the process ends without an answer."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-examine-") as spill:
+    with spills.opened() as spill:
         asked = {"files": [str(file) for file in files], "label": label, "spill": spill, "sent": sent}
         try:
             done = subprocess.run(

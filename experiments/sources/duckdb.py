@@ -7,7 +7,6 @@ partitions, so that the matrix has a bounded size whatever the number of units.
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,7 @@ from analysis import windows
 from analysis.moments import Array
 from analysis.plan import Plan
 from analysis.triangle import FactCount, FactWeek
-from experiments.sources import matrix
+from experiments.sources import matrix, spills
 from experiments.sources.base import SourceProblem, SourceSpec
 from experiments.sources.duckdb_files import open_table, spec_files
 from experiments.sources.duckdb_locked import locked_connection
@@ -43,7 +42,7 @@ class DuckDBSource(TableSource):
         super().__init__(spec, today)
         self.place = str(spec.folder)
         self._files = self._find_files()
-        self._spill = tempfile.mkdtemp(prefix="holdfast-duckdb-")
+        self._spill = spills.make()
         self._connection = locked_connection((file for files in self._files.values() for file in files), self._spill)
         try:
             self._exposures = self._open_exposures()
@@ -107,6 +106,10 @@ def open_files(spec: SourceSpec, today: date) -> DuckDBSource:
 
 
 def check_folder(spec: SourceSpec) -> None:
-    """Raise SourceProblem where the folder of a source is not there."""
-    if not Path(spec.folder).is_dir():
+    """Raise SourceProblem where the folder of a source is not there, or cannot be reached."""
+    try:
+        there = Path(spec.folder).is_dir()
+    except OSError as error:  # such as a folder above it that this process may not enter
+        raise SourceProblem(f"{spec.folder}: cannot be read: {error.strerror}") from error
+    if not there:
         raise SourceProblem(f"{spec.folder}: there is no such folder")

@@ -4,7 +4,6 @@ What holds for any plan is in ``duckdb_check_tables``; what depends on one (``du
 experiment that reads the source, by the very resolution of exposures that its looks use.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
@@ -12,7 +11,7 @@ from functools import partial
 import duckdb
 
 from analysis.plan import Plan
-from experiments.sources import duckdb_check_tables
+from experiments.sources import duckdb_check_tables, spills
 from experiments.sources.base import SourceProblem, SourceSpec
 from experiments.sources.duckdb import check_folder
 from experiments.sources.duckdb_check_plan import plan_findings
@@ -35,7 +34,7 @@ def check_files(
     Raises SourceProblem only where the folder is gone: whatever is wrong with a file is a finding.
     """
     check_folder(spec)
-    with tempfile.TemporaryDirectory(prefix="holdfast-check-") as spill:
+    with spills.opened() as spill:
         return tuple(_all_findings(spec, spill, today, timezone, plans, on_step))
 
 

@@ -31,9 +31,16 @@ def _matches(folder: Path, pattern: str) -> list[str]:
 def find_files(folder: Path, pattern: str, field: str) -> list[Path]:
     """Return the files that ``pattern`` (a path or a glob, relative to ``folder``) names, sorted.
 
-    Raises SourceProblem where there are none, or one is a folder, empty, or of a kind that is not read.
+    Raises SourceProblem where there are none, or one is a folder, empty, of a kind that is not read, or out of reach.
     """
     path = folder / pattern
+    try:
+        return _find_files(path, folder, pattern, field)
+    except OSError as error:
+        raise SourceProblem(f"{path}: cannot be read: {error.strerror} (source.{field}: {pattern})") from error
+
+
+def _find_files(path: Path, folder: Path, pattern: str, field: str) -> list[Path]:
     found = [path] if path.exists() else [Path(name) for name in sorted(_matches(folder, pattern))]
     if not found:
         raise SourceProblem(f"{path}: there is no such file (source.{field}: {pattern})")

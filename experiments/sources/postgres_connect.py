@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 from psycopg import IsolationLevel
@@ -86,7 +87,7 @@ def _conninfo(name: str) -> str:
         if not _own:
             raise SourceProblem(f"source.dsn: `{OWN}` is Holdfast's own database, which is not open here")
         return _own[0]()
-    conninfo = os.environ.get(variable_of(name), "")
+    conninfo = _kept(variable_of(name))
     if not conninfo:
         raise SourceProblem(
             f"source.dsn: `{name}` is kept in the environment variable {variable_of(name)}, which is not set; "
@@ -95,6 +96,18 @@ def _conninfo(name: str) -> str:
     if "=" not in conninfo and "://" not in conninfo:
         raise SourceProblem(_not_an_address(name))
     return conninfo
+
+
+def _kept(variable: str) -> str:
+    """What a variable holds, or the file that ``<variable>_FILE`` names: an address may have a password in it."""
+    value, path = os.environ.get(variable, ""), os.environ.get(f"{variable}_FILE", "")
+    if value and path:
+        raise SourceProblem(f"source.dsn: {variable} and {variable}_FILE are both set; only one of them may be")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() if path else value
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SourceProblem(f"source.dsn: {variable}_FILE is {path!r}, which cannot be read: {why}") from None
 
 
 def _not_an_address(name: str) -> str:

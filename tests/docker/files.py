@@ -29,6 +29,15 @@ class Build(Strict):
     dockerfile: str
 
 
+class EnvFile(Strict):
+    path: str
+    required: bool
+
+
+class Logging(Strict):
+    driver: str
+
+
 class Waits(Strict):
     condition: Literal["service_started", "service_healthy", "service_completed_successfully"]
 
@@ -38,13 +47,16 @@ class Service(Strict):
 
     image: str
     build: Build | None = None
+    pull_policy: Literal["never"] | None = None
     command: list[str] = []
     environment: dict[str, str] = {}
+    env_file: list[EnvFile] = []
     secrets: list[str] = []
     volumes: list[str] = []
     tmpfs: list[str] = []
     ports: list[str] = []
     networks: list[str]
+    logging: Logging
     user: str | None = None
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     read_only: bool = False

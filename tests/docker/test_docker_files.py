@@ -75,10 +75,82 @@ def test_our_containers_run_without_root_rights_or_a_root_that_can_be_written_to
 def test_nothing_but_the_pages_is_reachable_and_they_only_from_this_machine(file: Compose) -> None:
     assert file.networks["inside"].internal
     for name, service in file.services.items():
-        if name == "web":
-            assert all(port.startswith("127.0.0.1:") for port in service.ports)
-        else:
-            assert (service.ports, service.networks) == ([], ["inside"])
+        assert all(port.startswith("127.0.0.1:") for port in service.ports)
+        assert bool(service.ports) == (name == "web")
+
+
+def test_only_who_asks_other_servers_reaches_them(file: Compose) -> None:
+    """Web sends mail and asks the provider of logins, the worker reads databases elsewhere."""
+    outside = {name for name, service in file.services.items() if "outside" in service.networks}
+    assert outside == {"web", "worker"}
+    assert all("inside" in service.networks for service in file.services.values())
+
+
+def test_the_database_is_well_once_its_first_start_is_over(file: Compose) -> None:
+    """While it makes the database, the image runs a server on the socket alone; migrations would find none by TCP."""
+    assert "--host" in file.services["postgres"].healthcheck.test
+
+
+def test_the_image_is_built_once(file: Compose) -> None:
+    assert [name for name, service in file.services.items() if service.build] == ["migrate"]
+    assert {(file.services[name].image, file.services[name].pull_policy) for name in OURS} == {
+        ("holdfast:${HOLDFAST_VERSION:-latest}", "never")
+    }
+
+
+def test_logs_cannot_fill_the_disk(file: Compose) -> None:
+    assert {service.logging.driver for service in file.services.values()} == {"local"}
+
+
+def test_what_the_worker_spills_goes_to_a_disk(file: Compose) -> None:
+    folder = file.services["worker"].environment["TMPDIR"]
+    assert f"scratch:{folder}" in file.services["worker"].volumes
+    assert folder not in file.services["worker"].tmpfs
+    assert file.services["worker"].environment.items() >= file.services["web"].environment.items()
+    assert set(file.services["worker"].volumes) > set(file.services["web"].volumes)
+
+
+def test_settings_may_be_added_in_a_file_that_is_not_committed(file: Compose) -> None:
+    for name in OURS:
+        (settings,) = file.services[name].env_file
+        assert (settings.path, settings.required) == (".env", False)
+    assert "/docker/.env" in (CHECKOUT / ".gitignore").read_text().splitlines()
+
+
+def test_the_user_of_the_containers_reads_what_was_checked_out_for_one_user_alone(tmp_path: Path) -> None:
+    (opened,) = re.findall(
+        r"chmod \S+ \S+ /opt/holdfast", " ".join(rest for word, rest in instructions() if word == "RUN")
+    )
+    private = tmp_path / "app"
+    private.mkdir(mode=0o700)
+    (private / "manage.py").touch(mode=0o600)
+    subprocess.run([*opened.split()[:-1], private], check=True)
+    assert [path.stat().st_mode & 0o777 for path in (private, private / "manage.py")] == [0o755, 0o644]
+
+
+def test_the_group_of_the_containers_has_a_name() -> None:
+    """Celery takes a group without one for root's."""
+    (user,) = [rest for word, rest in instructions() if word == "USER"]
+    (made,) = [rest for word, rest in instructions() if "useradd" in rest]
+    uid, gid = user.split(":")
+    assert re.search(rf"\bgroupadd --gid {gid} holdfast\b", made)
+    assert re.search(rf"\buseradd --uid {uid} --gid {gid}\b", made)
+
+
+def test_the_folders_of_the_readme_can_be_read_by_who_has_to(tmp_path: Path) -> None:
+    """Containers run as another user than who sets up: their data must be readable, and secrets by them alone."""
+    section = (CHECKOUT / "README.md").read_text().partition("\n## On a server\n")[2]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    lines = "".join(line for line in block.splitlines(keepends=True) if not line.startswith("docker "))
+    subprocess.run(["bash", "-euc", f"umask 077; mkdir docker; {lines}"], cwd=tmp_path, check=True)
+    folder = tmp_path / "docker"
+    assert (folder / "data").stat().st_mode & 0o777 == 0o755
+    assert (folder / "secrets").stat().st_mode & 0o777 == 0o700
+    secrets = {Path(secret.file).name for secret in compose().secrets.values()}
+    assert {path.name: path.stat().st_mode & 0o777 for path in (folder / "secrets").iterdir()} == dict.fromkeys(
+        secrets, 0o444
+    )
+    assert (folder / ".env").read_text().startswith("HOLDFAST_ALLOWED_HOSTS=")
 
 
 def test_no_secret_stands_in_a_variable(file: Compose) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -27,6 +28,9 @@ CHECKOUT = FOLDER.parent
 HOST = "holdfast.example.com"
 TOKEN = "a token for the test of the containers"
 PATIENCE = 60.0
+
+#: What the compose file says for a variable that docker/.env does not.
+DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
 @pytest.fixture
@@ -58,6 +62,7 @@ class Machine:
             "HOLDFAST_ALLOWED_HOSTS": HOST,
             "DATABASE_URL": database,
             "CELERY_BROKER_URL": broker,
+            "TMPDIR": str(folder),
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -66,7 +71,8 @@ class Machine:
         image = dict(part.split("=", 1) for word, rest in instructions() if word == "ENV" for part in shlex.split(rest))
         given = {**image, **(self.file.services[service].environment if service else {})}
         for name, value in given.items():
-            given[name] = self.replaced.get(name, value.replace("/run/secrets", str(self.folder)))
+            plain = DEFAULT.sub(r"\1", value.replace("/run/secrets", str(self.folder)))
+            given[name] = self.replaced.get(name, plain)
         given["HOLDFAST_HOME"] = str(self.folder / "home")
         given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         given["HOME"] = str(self.folder)
@@ -145,7 +151,9 @@ def machine(tmp_path: Path, database: str) -> Iterator[Machine]:
 
 def test_the_commands_of_the_containers_take_a_look(machine: Machine) -> None:
     (built,) = [rest for word, rest in instructions() if word == "RUN" and "build_static" in rest]
-    machine.run(None, ["sh", "-ec", built.replace("/opt/holdfast/venv/bin/", "")])
+    machine.run(
+        None, ["sh", "-ec", built.replace("/opt/holdfast/venv/bin/", "").replace("/opt/holdfast", str(machine.folder))]
+    )
     machine.run("migrate", machine.file.services["migrate"].command)
     for service in ("web", "worker", "beat"):
         machine.start(service)

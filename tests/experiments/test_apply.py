@@ -364,6 +364,7 @@ def test_the_command_amends_only_with_a_reason(tmp_path: Path) -> None:
 def test_the_command_says_what_it_cannot_read(tmp_path: Path) -> None:
     assert "there is no such file" in run("apply", tmp_path / "missing.yaml").err
     assert "has no *.yaml files" in run("apply", tmp_path).err
+    assert run("apply", tmp_path / ("a" * 300)).err.endswith("cannot be read: File name too long\n")
     assert run("apply").code == 2
 
 

@@ -4,6 +4,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,7 +22,7 @@ from experiments.models import AuditEntry, Person
 from experiments.services import backup
 from experiments.services.backup import BackupProblem
 from tests.experiments import cards
-from tests.experiments.commands import run, run_apart
+from tests.experiments.commands import CHECKOUT, run, run_apart
 from tests.experiments.databases import empty_database
 from tests.experiments.stored import decide, stored
 from tests.people import person
@@ -94,6 +98,41 @@ def test_the_command_says_what_is_in_the_file_and_never_writes_over_one(tmp_path
     assert "is not a folder" in run("backup", tmp_path / "no" / "folder.backup").err
 
 
+def test_a_backup_goes_through_pipes(tmp_path: Path, other: str, file: Path) -> None:
+    """As out of and into containers, which have no folder in common with their host."""
+    with file.open("rb") as sent:
+        back = piped("restore", "-", stdin=sent, DATABASE_URL=other)
+    assert back.returncode == 0, back.stderr
+    assert b"are back from stdin" in back.stdout
+    before = contents(other)
+    out = piped("backup", "-", DATABASE_URL=other)
+    assert (out.returncode, out.stderr) == (0, b"")
+    (tmp_path / "piped").write_bytes(out.stdout)
+    with (tmp_path / "piped").open("rb") as sent:
+        assert piped("restore", "-", "--force", stdin=sent, DATABASE_URL=other).returncode == 0
+    assert contents(other) == before
+
+
+def piped(
+    *words: str, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *words], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, check=False,
+        cwd=CHECKOUT, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_a_terminal_gets_no_backup() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = piped("backup", "-", stdout=theirs)
+        assert done.returncode == 1
+        assert b"is no text for a terminal" in done.stderr
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def test_a_backup_is_one_moment_of_the_database(tmp_path: Path, elsewhere: Any, other: str) -> None:
     """Rows that are committed while the dump is written are not in it, nor in the counts of its manifest."""
     stored(cards.placebo())
@@ -165,6 +204,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
             {**it, "migrations": [*it["migrations"], ["experiments", "9999_later"]]}, dump)),
         "newer Holdfast"),
     "gone": (lambda file: file.unlink(), "there is no file"),
+    "a folder": (lambda file: (file.unlink(), file.mkdir()), "cannot be read: Is a directory"),
 }  # fmt: skip
 
 

@@ -265,3 +265,13 @@ def test_the_last_day_is_that_of_exposures_and_facts_together(tmp_path: Path) ->
     for number, (found, last) in enumerate([(world(), day(2)), (late, day(9))]):
         with open_source(worlds.write(found, tmp_path / str(number)), worlds.TODAY) as source:
             assert source.inspect(found.plan).last == last
+
+
+TOO_LONG = "a" * 300  # out of reach for everybody, as a folder is that may not be entered for most
+
+
+@pytest.mark.parametrize(("folder", "facts"), [(TOO_LONG, "facts.parquet"), (".", f"{TOO_LONG}.parquet")])
+def test_what_is_out_of_reach_is_said(folder: str, facts: str, tmp_path: Path) -> None:
+    spec = worlds.write(world(), tmp_path)
+    with pytest.raises(SourceProblem, match="cannot be read: File name too long"):
+        open_source(SourceSpec("files", spec.exposures, facts, tmp_path / folder), worlds.TODAY)

@@ -1,5 +1,6 @@
 """Tables of a PostgreSQL server: the same numbers as from files, and nothing but reading."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -244,6 +245,20 @@ def test_a_connection_that_is_not_set_up_says_which_variable_is_missing(
     monkeypatch.delenv("HOLDFAST_DSN_SHOP_2", raising=False)
     said = refused(replace(spec, dsn="shop.2"))
     assert "`shop.2` is kept in the environment variable HOLDFAST_DSN_SHOP_2, which is not set" in said
+
+
+def test_an_address_may_be_kept_in_a_file(spec: SourceSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "shop"
+    file.write_text(f"{os.environ['HOLDFAST_DSN_TESTS']}\n")
+    monkeypatch.setenv("HOLDFAST_DSN_SHOP_FILE", str(file))
+    with open_source(replace(spec, dsn="shop"), worlds.TODAY):
+        pass
+    file.write_bytes(b"hunter2 \xff")
+    assert "cannot be read: it is no text" in refused(replace(spec, dsn="shop"))
+    file.unlink()
+    assert "cannot be read: No such file" in refused(replace(spec, dsn="shop"))
+    monkeypatch.setenv("HOLDFAST_DSN_SHOP", "host=/nowhere")
+    assert "HOLDFAST_DSN_SHOP_FILE are both set" in refused(replace(spec, dsn="shop"))
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,13 @@ class Command(HoldfastCommand):
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.yaml"))
+    try:
+        if not path.is_dir():
+            return [path]
+        # A glob would take a folder that may not be read for an empty one.
+        found = sorted(file for file in path.iterdir() if file.suffix == ".yaml")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read: {error.strerror}") from None
     if not found:
         raise CommandError(f"{path}: the folder has no *.yaml files")
     return found

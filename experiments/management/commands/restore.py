@@ -1,3 +1,5 @@
+import shutil
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ from django.core.management.base import CommandError
 
 from experiments.management.base import HoldfastCommand
 from experiments.services import backup
+from experiments.sources import spills
+
+STREAM = Path("-")
 
 
 class Command(HoldfastCommand):
@@ -17,13 +22,23 @@ class Command(HoldfastCommand):
     needs_tables = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="a file that `backup` has written")
+        parser.add_argument("file", type=Path, help="a file that `backup` has written; - for stdin")
         parser.add_argument("--force", action="store_true", help="throw away what the database holds now")
 
     def handle(self, *args: Any, file: Path, force: bool, **options: Any) -> None:
+        place = "stdin" if file == STREAM else file
         try:
-            restored = backup.restore(file.absolute(), force=force)
+            restored = from_stdin(force=force) if file == STREAM else backup.restore(file.absolute(), force=force)
         except backup.BackupProblem as problem:
             raise CommandError(str(problem)) from None
         call_command("migrate", verbosity=0, interactive=False)  # a backup of an older version has older tables
-        self.stdout.write(f"{sum(restored.rows.values())} rows of {restored.made_at} are back from {file}.")
+        self.stdout.write(f"{sum(restored.rows.values())} rows of {restored.made_at} are back from {place}.")
+
+
+def from_stdin(*, force: bool) -> backup.Manifest:
+    """The whole file is checked before anything is changed, so it is kept first."""
+    with spills.opened() as folder:
+        sent = Path(folder, "stdin")
+        with sent.open("xb") as target:
+            shutil.copyfileobj(sys.stdin.buffer, target)
+        return backup.restore(sent, force=force)
