@@ -232,6 +232,14 @@ def sweep(now: datetime) -> int:
     return uploads.sweep(kept, now)
 
 
+def without_files() -> tuple[Source, ...]:
+    """The sources whose uploaded files are not on this machine, as after a restore on another one."""
+    uploaded = Source.objects.filter(uploaded=True).order_by("key")
+    return tuple(
+        one for one in uploaded if not all((Path(one.folder) / name).is_file() for name in (one.exposures, one.facts))
+    )
+
+
 def shown(tables: Mapping[str, Examined], columns: Columns) -> tuple[Shown, ...]:
     """The tables with what each column is good for, in words."""
     if not tables:

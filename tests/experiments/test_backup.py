@@ -18,9 +18,10 @@ import psycopg
 import pytest
 from django.db import connection
 
-from experiments.models import AuditEntry, Person
+from experiments.models import AuditEntry, Person, Source
 from experiments.services import backup
 from experiments.services.backup import BackupProblem
+from experiments.sources.base import Columns, SourceSpec
 from tests.experiments import cards
 from tests.experiments.commands import CHECKOUT, run, run_apart
 from tests.experiments.databases import empty_database
@@ -80,6 +81,25 @@ def test_what_was_backed_up_is_back_in_an_empty_database_with_the_same_scorecard
     assert run_apart("scorecard", "honeymoon", "--format", "json", DATABASE_URL=other).json == scorecard
     with psycopg.connect(other) as opened, pytest.raises(psycopg.errors.CheckViolation):
         opened.execute("DELETE FROM experiments_auditentry")  # triggers are back too
+
+
+def test_whoever_restores_is_told_which_uploaded_files_are_not_there(tmp_path: Path, other: str) -> None:
+    here, gone = tmp_path / "here", tmp_path / "gone"
+    here.mkdir()
+    for name in ("exposures.csv", "facts.csv"):
+        (here / name).write_text("unit_id")
+    for key, folder, uploaded in (("kept", here, True), ("lost", gone, True), ("named", gone, False)):
+        spec = SourceSpec("files", "exposures.csv", "facts.csv", folder, Columns(), confined=True)
+        source = Source(key=key, uploaded=uploaded)
+        source.spec = spec
+        source.save()
+    backup.make(tmp_path / "holdfast.backup", NOW)
+    done = run_apart("restore", tmp_path / "holdfast.backup", DATABASE_URL=other)
+    assert done.code == 0
+    assert done.err == (
+        "The files of the source lost were uploaded, and are no part of a backup: bring back "
+        f"{gone}, or give the source its data again on its page.\n"
+    )
 
 
 def test_the_command_says_what_is_in_the_file_and_never_writes_over_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from experiments.management.base import HoldfastCommand
-from experiments.services import backup
+from experiments.services import backup, sources
 from experiments.sources import spills
 
 STREAM = Path("-")
@@ -32,6 +32,12 @@ class Command(HoldfastCommand):
         except backup.BackupProblem as problem:
             raise CommandError(str(problem)) from None
         call_command("migrate", verbosity=0, interactive=False)  # a backup of an older version has older tables
+        for source in sources.without_files():
+            self.stderr.write(
+                f"The files of the source {source.key} were uploaded, and are no part of a backup: bring back "
+                f"{source.folder}, or give the source its data again on its page.",
+                lambda text: text,
+            )
         self.stdout.write(f"{sum(restored.rows.values())} rows of {restored.made_at} are back from {place}.")
 
 
