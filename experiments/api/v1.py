@@ -77,7 +77,7 @@ def unknown(request: HttpRequest) -> HttpResponse:
 
 
 def _behind(view: View, path: str) -> View:
-    """The view of an address with what is refused before any operation: wrong methods, unknown parameters, unread bodies."""
+    """The view of an address with what is refused before any operation: a wrong method, what would not be read."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

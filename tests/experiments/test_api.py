@@ -73,7 +73,9 @@ def test_a_past_look_is_the_one_of_its_day(at_once: AtOnce, tmp_path: Path) -> N
     assert newest["as_of"] == AS_OF.isoformat()
     rebuilt = client.get(f"{ONE}/small/scorecard?as_of=2024-02-05").json()
     assert (rebuilt["as_of"], rebuilt["look"]["number"]) == ("2024-02-05", 5)
-    assert "no look as of 2024-02-06" in problem(client.get(f"{ONE}/small/scorecard?as_of=2024-02-06"), 404)["detail"]
+    told = problem(client.get(f"{ONE}/small/scorecard?as_of=2024-02-06"), 404)
+    assert told["detail"] == "small has no look as of 2024-02-06 yet"
+    assert told["fix"] == "ask for a look with POST /api/v1/experiments/{key}/looks"
     replay = client.get(f"{ONE}/small/replay").json()
     assert {row["as_of"] for row in replay["looks"]} >= {"2024-02-05", "2024-02-26"}
 
