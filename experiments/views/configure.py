@@ -66,7 +66,7 @@ def begin(request: HttpRequest) -> HttpResponse:
             raise Http404(str(missing)) from None
         except (CannotDraft, DefinitionProblem) as refusal:
             problem = str(refusal)
-    context = {"drafts": drafts.open_drafts(), "problem": problem}
+    context = {"drafts": drafts.open_drafts(), "problem": problem, "pasted": request.POST.get("text", "")}
     return render(request, "configure.html", context, status=409 if problem else 200)
 
 
@@ -82,7 +82,10 @@ def _begun(request: HttpRequest, key: str, *, copied: bool) -> Draft:
 @require_http_methods(["GET", "POST"])
 @needs("edit")
 def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
-    """One step of the form; posting saves it, right or wrong, and goes on if nothing in it is wrong."""
+    """One step of the form; posting saves it, right or wrong, and goes on if nothing in it is wrong.
+
+    Where the draft was changed meanwhile nothing is saved: what was typed is shown, to be saved ``over`` what is there.
+    """
     draft = _found(number)
     if name == REVIEW and request.method != "POST":
         return _review(request, draft)
@@ -92,7 +95,9 @@ def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
     try:
         return _saved(request, draft, step)
     except CannotDraft as refusal:
-        return _shown(request, draft, step, (Violation("", str(refusal)),), status=409)
+        there = drafts.find(number).revision
+        unsaved = {"unsaved": str(refusal), "over": there if there != _revision(request) else None}
+        return _shown(request, draft, step, (), status=409, **unsaved)
 
 
 @require_POST
@@ -124,10 +129,14 @@ def apply(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponseRedirect(reverse("history", args=[applied.key]))
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @needs("edit")
 def discard(request: HttpRequest, number: int) -> HttpResponse:
-    drafts.discard(_found(number))
+    """Ask whether to discard a draft, and discard it once that is confirmed."""
+    draft = _found(number)
+    if request.method != "POST":
+        return render(request, "configure_discard.html", {"draft": draft})
+    drafts.discard(draft)
     return HttpResponseRedirect(reverse("configure"))
 
 
@@ -174,7 +183,7 @@ def _to(draft: Draft, name: str) -> HttpResponse:
 
 
 def _revision(request: HttpRequest) -> int:
-    text = request.POST.get("revision", "")
+    text = request.POST.get("over", request.POST.get("revision", ""))
     return int(text) if text.isdecimal() and len(text) < 10 else -1
 
 
@@ -197,7 +206,7 @@ def _quiet(found: Iterable[Violation]) -> tuple[Violation, ...]:
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 def _shown(
-    request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200
+    request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200, **said: Any
 ) -> HttpResponse:
     criteria = value_at(draft.body, "decision.rollback")
     context = {
@@ -205,7 +214,7 @@ def _shown(
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
         "shared_metrics": drafts.shared_metrics() if step is METRICS else [],
         "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
-        "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
+        **said, "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
     }  # fmt: skip
     if step is SLICE:
         context["choices"] = _choices(draft)
@@ -214,7 +223,9 @@ def _shown(
 
 def _review(request: HttpRequest, draft: Draft, problem: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
-    context: dict[str, Any] = {"draft": draft, "nav": _nav(draft, REVIEW), "problem": problem} | _entailed(draft, now)
+    context: dict[str, Any] = {
+        "draft": draft, "nav": _nav(draft, REVIEW), "problem": problem, "reason": request.POST.get("reason", "")
+    } | _entailed(draft, now)  # fmt: skip
     context["wrong"] = [(one, _form(draft).step_of(one.field)) for one in drafts.problems(draft)]
     if not context["wrong"]:
         definition = drafts.definition_of(draft)
