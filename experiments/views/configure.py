@@ -16,11 +16,12 @@ from analysis.plan import Plan
 from experiments import configure
 from experiments.definitions import DefinitionProblem
 from experiments.definitions.errors import Violation
-from experiments.definitions.partial import value_at
+from experiments.definitions.partial import top, value_at
 from experiments.form_steps import DATA, FORMS, METRICS, REVIEW, SLICE, Field, Form, Section, Step
 from experiments.models import Draft
 from experiments.services import drafts, results
 from experiments.services.apply import CannotApply
+from experiments.services.columns import lacking, usable
 from experiments.services.consequences import Consequences, consequences, dates
 from experiments.services.drafts import CannotDraft
 from experiments.services.planned_slice import Choice, choices, planned_slice
@@ -91,7 +92,7 @@ def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
         return _review(request, draft)
     step = _step(draft, name)
     if request.method != "POST":
-        return _shown(request, draft, step, _quiet(drafts.problems(draft, step.keys)))
+        return _shown(request, draft, step, _told(draft, step))
     try:
         return _saved(request, draft, step)
     except CannotDraft as refusal:
@@ -107,7 +108,7 @@ def check(request: HttpRequest, number: int, name: str) -> HttpResponse:
     draft = _found(number)
     step = _step(draft, name)
     _read(request, draft, step)
-    found = _quiet(drafts.problems(draft, step.keys))
+    found = _told(draft, step)
     context = {"sections": _sections(step, draft, found), "rest": _rest(step, draft, found), "step": step}
     return render(request, "partials/configure_check.html", context | _entailed(draft, timezone.now()))
 
@@ -199,9 +200,11 @@ def _read(request: HttpRequest, draft: Draft, step: Step) -> None:
         draft.source = next((source for source, _ in drafts.sources() if str(source.pk) == chosen), None)
 
 
-def _quiet(found: Iterable[Violation]) -> tuple[Violation, ...]:
-    """What is worth saying before somebody goes on: not that fields are still empty."""
-    return tuple(one for one in found if MISSING not in one.message and "found None" not in one.message)
+def _told(draft: Draft, step: Step) -> tuple[Violation, ...]:
+    """What is worth saying of a step before somebody goes on: not that fields are still empty."""
+    found = drafts.problems(draft, step.keys)
+    quiet = tuple(one for one in found if MISSING not in one.message and "found None" not in one.message)
+    return (*quiet, *(one for one in lacking(draft.body, draft.source) if top(one.field) in step.keys))
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ def _shown(
         "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
         "shared_metrics": drafts.shared_metrics() if step is METRICS else [],
-        "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
+        "columns": usable(draft.source), "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
         **said, "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
     }  # fmt: skip
     if step is SLICE:
@@ -312,7 +315,7 @@ def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
     """What follows from the draft as it stands, as far as it can be told."""
     plan = drafts.sliced(draft)
     held = planned_slice(plan, draft.experiment) if plan is not None else None
-    return {"kind": draft.kind, "slice": held} | _timed(draft, now)
+    return {"kind": draft.kind, "slice": held, "lacking": lacking(draft.body, draft.source)} | _timed(draft, now)
 
 
 def _timed(draft: Draft, now: datetime) -> dict[str, Any]:
