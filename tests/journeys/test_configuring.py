@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from experiments import definitions
@@ -186,6 +186,22 @@ def test_the_form_works_without_scripts_and_by_keyboard(
         page.get_by_role("button", name="Remove variant 3").click()
         expect(page.get_by_role("group", name="Variant 3")).to_have_count(0)
         assert overflow(page) <= 0
+
+
+def test_what_follows_is_pale_until_it_is_of_what_was_typed(
+    live_server: LiveServer, browser: Browser, tmp_path: Path
+) -> None:
+    held: list[Route] = []
+    registered(tmp_path / "lake")
+    with opened(browser, f"{live_server.url}/new/", DESKTOP, who="owner") as (page, _):
+        page.get_by_role("button", name="New experiment").click()
+        page.wait_for_url("**/basics/")
+        page.route(re.compile("/check/"), lambda route: held.append(route))
+        fill(page, Name="Typed")
+        follows = page.get_by_role("complementary", name="What follows")
+        expect(follows).to_have_css("opacity", "0.55")
+        held[0].continue_()
+        expect(follows).to_have_css("opacity", "1")
 
 
 @pytest.mark.parametrize("when", ["while typing", "when saving"])
