@@ -90,6 +90,10 @@ def test_trajectories_and_survival_are_parts_of_the_scorecard() -> None:
     survival = client.get(f"{ONE}/honeymoon/survival?metric=churn&variant=treatment").json()
     assert [curve["variant"] for curve in survival["survival"]] == ["control", "treatment"]
     assert survival["survival"] == [curve for curve in whole["survival"] if curve["metric"] == "churn"]
+    told = problem(client.get(f"{ONE}/honeymoon/survival?metric=lines"), 404)
+    assert told["detail"].startswith("`lines` is no time to event; here there are churn")
+    told = problem(client.get(f"{ONE}/honeymoon/trajectories?metric=churn"), 404)
+    assert told["detail"].startswith("`churn` is a time to event, which survival tells; here there are lines")
     told = problem(client.get(f"{ONE}/honeymoon/trajectories?metric=linse"), 404)
     assert told["errors"] == [
         {"field": "metric", "message": "there is no metric `linse`; did you mean `lines`?"}
