@@ -173,11 +173,13 @@ class Holdfast:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         """Take the address and the token, or read them from HOLDFAST_URL and HOLDFAST_TOKEN."""
         self.url = (url or os.environ.get("HOLDFAST_URL", "")).rstrip("/")
-        secret = token or os.environ.get("HOLDFAST_TOKEN", "")
+        secret = (token or os.environ.get("HOLDFAST_TOKEN", "")).strip()  # files of secrets end in a new line
         if not self.url.startswith(("http://", "https://")):
             raise HoldfastError(f"the address is {self.url!r}; give one such as http://127.0.0.1:8000, or HOLDFAST_URL")
         if not secret:
             raise HoldfastError(f"there is no token; make one on {self.url}/tokens/ and give it, or HOLDFAST_TOKEN")
+        if not (secret.isascii() and secret.isprintable()):  # it could not be sent, and an error would print it
+            raise HoldfastError("the token has characters that no token has; copy it anew")
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {secret}"
         retry = Retry(

@@ -22,6 +22,9 @@ MOST_ROWS = 50
 SOURCE, CONTROL, ROLLBACK, MEMBERS = "chosen_source", "control", "rollback", "chosen_members"
 DEFAULT_ROLLBACK, OWN_ROLLBACK = "default", "own"
 
+#: One of several names with the comma after it; in quotation marks it may have commas itself.
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(?:,|\Z)')
+
 _WHOLE = re.compile(r"[+-]?\d{1,15}")
 
 #: The keys of a metric that belong to its kind, and to none of the others.
@@ -55,11 +58,21 @@ def _at(path: str, number: int) -> str:
 
 
 def as_text(field: Field, body: Mapping[str, Any]) -> str:
-    """What stands in a field."""
+    """What stands in a field. Of several names, one with a comma in it stands in quotation marks."""
     value = value_at(body, field.path)
     if isinstance(value, list):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(_quoted(str(one)) for one in value)
     return "" if value is None else str(value)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if "," in name or name.startswith('"') else name
+
+
+def _names(text: str) -> list[str]:
+    """Names between commas, as ``as_text`` writes them."""
+    found = [quoted.replace('""', '"') if quoted else plain.strip() for quoted, plain in _NAME.findall(text)]
+    return [name for name in found if name]
 
 
 # --- what was typed ---------------------------------------------------------------------------------------------------
@@ -70,7 +83,7 @@ def read(step: Step, body: Mapping[str, Any], posted: Mapping[str, str]) -> dict
         put(found, step.rows, [_rest(row) for row in _resized(rows_of(step, body), _rows_posted(step, posted))])
     for section, _ in sections(step, found):
         for field in section.fields:
-            _take(found, field, _clean(posted.get(field.path, "")))
+            _take(found, field, _clean(posted.get(field.path, "")), body)
     found.setdefault(kind_of(body), None)  # without a key, what it is to be could not be told
     return _fitted(step, found, posted)
 
@@ -120,9 +133,16 @@ def _clean(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\x00", "").strip()
 
 
-def _take(body: dict[str, Any], field: Field, text: str) -> None:
-    """Put what was typed where it belongs; an empty field takes the key away, and leaves a gap in a window."""
-    value = _typed(field.kind, text)
+def _take(body: dict[str, Any], field: Field, text: str, before: Mapping[str, Any]) -> None:
+    """Put what was typed where it belongs; an empty field takes the key away, and leaves a gap in a window.
+
+    Where it shows what stood there ``before``, that stays: a browser takes line ends out of names, and we blanks at
+    both ends, and a definition may come from a file that has them.
+    """
+    stood = value_at(before, field.path)
+    shown = _clean(as_text(field, before))
+    same = stood and _only_texts(stood) and text in (shown, _clean(shown.replace("\n", "").replace("\r", "")))
+    value = stood if same else _typed(field.kind, text)
     if value is not None or field.path.endswith("]"):
         put(body, field.path, value)
         return
@@ -132,12 +152,16 @@ def _take(body: dict[str, Any], field: Field, text: str) -> None:
         place.pop(last, None)
 
 
+def _only_texts(value: Any) -> bool:
+    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+
+
 def _typed(kind: FieldKind, text: str) -> Any:
     """The value of a text; one that is not of the kind stays text, and is refused as such."""
     if not text:
         return None
     if kind == "names":
-        return [name.strip() for name in text.split(",") if name.strip()] or None
+        return _names(text) or None
     if kind in ("integer", "number") and _WHOLE.fullmatch(text):
         return int(text)
     if kind == "number":

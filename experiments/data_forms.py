@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from experiments.formatting import sentence
 from experiments.models import SourceDraft
 from experiments.services.sources import TABLES
 
@@ -120,4 +121,4 @@ EVENT_FIELDS = {
 def add_problems(form: forms.Form, problems: Mapping[str, str]) -> None:
     """Put what a service found wrong beside the fields it is about; the rest goes above the form."""
     for field, message in problems.items():
-        form.add_error(field if field in form.fields else None, message[:1].upper() + message[1:] + ".")
+        form.add_error(field if field in form.fields else None, sentence(message))

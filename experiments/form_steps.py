@@ -20,7 +20,12 @@ REVIEW = "review"
 
 @dataclass(frozen=True)
 class Field:
-    """One input. ``only`` names the choices that it belongs to, as classes of the style sheet."""
+    """One input.
+
+    Attributes:
+        only: the choices that it belongs to, as classes of the style sheet.
+        of: the table whose columns it names, ``exposures`` or ``facts``.
+    """
 
     path: str
     label: str
@@ -28,6 +33,7 @@ class Field:
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     only: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ _SPENDINGS = (_OPTIONAL, ("obrien_fleming", "O'Brien-Fleming"), ("pocock", "Poco
 # Fields of both forms.
 _LAG = Field("source.lag_days", "Lag in days", "integer", "The newest days that are not complete yet.")
 _ZONE = Field("timezone", "Time zone", help="Where a day begins, such as UTC or Europe/Berlin.")
-_SEGMENTS = Field("segments", "Segments", "names", "Columns of the exposures, with commas. Optional.")
+_SEGMENTS = Field("segments", "Segments", "names", "Columns of the exposures, with commas. Optional.", of="exposures")
 _PRE_WEEKS = Field("pre_weeks", "Pre-period in weeks", "integer", "Feeds the CUPED adjustment; 0 switches it off.")
 _ALPHA = Field("decision.alpha", "Alpha", "number", "The rate of false claims over all looks: 0.05 is 5 %.")
 _POWER = Field("decision.power", "Power", "number", "How surely a true effect should be found: 0.8 is 80 %.")
@@ -115,11 +121,11 @@ METRICS = Step(
         Field("metrics[#].key", "Key"),
         Field("metrics[#].kind", "Kind", "choice", "A unit's sum a week, its share of active weeks, a ratio of sums, "
               "or the time to an event.", _choices("mean", "active", "ratio", "event")),
-        Field("metrics[#].column", "Column", only="mean active"),
-        Field("metrics[#].numerator", "Numerator", only="ratio"),
-        Field("metrics[#].denominator", "Denominator", help="A column, or: rows.", only="ratio"),
+        Field("metrics[#].column", "Column", only="mean active", of="facts"),
+        Field("metrics[#].numerator", "Numerator", only="ratio", of="facts"),
+        Field("metrics[#].denominator", "Denominator", help="A column, or: rows.", only="ratio", of="facts"),
         Field("metrics[#].event.type", "Event", "choice", choices=_choices("inactivity", "occurrence"), only="event"),
-        Field("metrics[#].event.column", "Column of the event", only="event"),
+        Field("metrics[#].event.column", "Column of the event", only="event", of="facts"),
         Field("metrics[#].event.gap_weeks", "Gap in weeks", "integer", "So long without any is inactivity.",
               only="inactivity"),
         Field("metrics[#].better", "Better", "choice", choices=_choices("higher", "lower")),
@@ -134,7 +140,7 @@ METRICS = Step(
               only="mean active ratio"),
         Field("metrics[#].cap", "Cap", "number", "Upper limit of a unit's week. Optional.", only="mean ratio"),
         Field("metrics[#].adjust", "Adjust for", "names", "Columns of the exposures, with commas. Optional.",
-              only="event"),
+              only="event", of="exposures"),
     ), "metrics[#]"),
 )  # fmt: skip
 
@@ -167,8 +173,8 @@ RULE = Step(
             _ALPHA, _POWER,
             Field("decision.looks", "Looks", "choice", "Weekly looks share alpha; any time holds at every moment.",
                   _choices("weekly", "any_time")),
-            Field("decision.spending", "Spending", "choice", "How weekly looks share alpha.",
-                  _SPENDINGS, "weekly"),
+            Field("decision.spending", "Spending", "choice",
+                  "How weekly looks share alpha. O'Brien-Fleming if nothing is said.", _SPENDINGS, "weekly"),
             Field("decision.planned_units", "Planned units", "integer", "Where intervals are tightest.",
                   only="any-time"),
             Field("decision.min_weeks", "No launch before week", "integer", "Weeks since the start."),

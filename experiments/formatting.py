@@ -175,3 +175,11 @@ def _signed(value: float, digits: str, signed: bool) -> str:
 def _exponent(size: float, significant: int) -> int:
     """Return the decimal exponent of a positive number once it is rounded to so many significant digits."""
     return int(f"{size:.{significant - 1}e}".split("e")[1])
+
+
+def sentence(message: object) -> str:
+    """A message as a sentence. What begins with a name, such as a file's or a key, keeps its first letter."""
+    text = str(message)
+    first = text.split(maxsplit=1)[:1]
+    told = text[:1].upper() + text[1:] if first and first[0].rstrip(",").isalpha() else text
+    return told if told.endswith((".", "?", "!")) else f"{told}."

@@ -66,11 +66,12 @@ class Refused(Exception):
 
 
 def answered(
-    status: int, detail: str, errors: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None
-) -> HttpResponse:
-    """Return a problem as a response."""
+    status: int, detail: str, errors: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None,
+    fix: str | None = None,
+) -> HttpResponse:  # fmt: skip
+    """Return a problem as a response. ``fix`` takes the place of what helps with its status."""
     problem = Problem(
-        status=status, title=HTTPStatus(status).phrase, detail=detail, fix=FIXES.get(status), errors=list(errors)
+        status=status, title=HTTPStatus(status).phrase, detail=detail, fix=fix or FIXES.get(status), errors=list(errors)
     )  # fmt: skip
     return JsonResponse(problem.model_dump(), status=status, headers=headers)
 
@@ -79,7 +80,6 @@ def answered(
 STATUSES: Mapping[type[Exception], int] = {
     NotAllowed: 403,
     NoSuchExperiment: 404,
-    NoLookYet: 404,
     CannotApply: 409,
     CannotRefresh: 409,
     QueueProblem: 503,
@@ -91,6 +91,7 @@ def handle(api: NinjaAPI) -> None:
     for kind, status in STATUSES.items():
         api.add_exception_handler(kind, _said(status))
     api.add_exception_handler(Refused, _refused)
+    api.add_exception_handler(NoLookYet, _no_look)
     api.add_exception_handler(AuthenticationError, _no_token)
     api.add_exception_handler(BadToken, _no_token)
     api.add_exception_handler(TooManyRequests, _too_many)
@@ -106,6 +107,10 @@ def _said(status: int) -> Any:
 
 def _refused(request: HttpRequest, problem: Any) -> HttpResponse:
     return answered(problem.status, problem.detail, problem.errors, problem.headers)
+
+
+def _no_look(request: HttpRequest, problem: Any) -> HttpResponse:
+    return answered(404, problem.why, fix="ask for a look with POST /api/v1/experiments/{key}/looks")
 
 
 def _no_token(request: HttpRequest, problem: Any) -> HttpResponse:

@@ -129,7 +129,7 @@ def trajectories(
 ) -> HttpResponse:
     """Of all metrics, treatments and kinds, or of the ones that are named."""
     card = card_of(key, as_of)
-    kept = _chosen(card, metric, variant)
+    kept = _chosen(card, metric, variant, events=False)
     told = scorecards.to_json(card)
     rows = [row for row in told["trajectory"] if kept(row) and kind in (None, row["kind"])]
     return JsonResponse({"key": told["key"], "as_of": told["as_of"], "trajectory": rows})
@@ -141,7 +141,7 @@ def survival(
 ) -> HttpResponse:
     """Curves of every variant and what treatments differ by; with `variant`, that treatment and the control."""
     card = card_of(key, as_of)
-    kept, told = _chosen(card, metric, variant), scorecards.to_json(card)
+    kept, told = _chosen(card, metric, variant, events=True), scorecards.to_json(card)
     control = card.plan.control.key
     curves = [
         row for row in told["survival"] if kept(row | ({"variant": variant} if row["variant"] == control else {}))
@@ -171,8 +171,16 @@ def known(name: str, value: str | None, names: list[str]) -> None:
         raise Refused(404, why, FieldProblem(field=name, message=why))
 
 
-def _chosen(card: Scorecard, metric: str | None, variant: str | None) -> Callable[[dict[str, Any]], bool]:
+def _chosen(
+    card: Scorecard, metric: str | None, variant: str | None, *, events: bool
+) -> Callable[[dict[str, Any]], bool]:
+    """Which rows are of what was asked for. Refuses a metric that has none: ``events`` are told apart from values."""
     known("metric", metric, [one.key for one in card.plan.metrics])
+    fitting = [one.key for one in card.plan.metrics if (one.event is not None) == events]
+    if metric is not None and metric not in fitting:
+        kind = "no time to event" if events else "a time to event, which survival tells"
+        why = f"`{metric}` is {kind}; here there {'are ' + ', '.join(fitting) if fitting else 'is no metric'}"
+        raise Refused(404, why, FieldProblem(field="metric", message=why))
     known("variant", variant, [one.key for one in card.plan.treatments])
     return lambda row: metric in (None, row["metric"]) and variant in (None, row["variant"])
 

@@ -22,6 +22,9 @@ from experiments.views.guard import ANYBODY, needs
 
 ROOT = "/api/v1/"
 
+#: What some programs send where they have nothing to say.
+NOTHING_SAID = "{}"
+
 View = Callable[..., HttpResponse]
 
 api = NinjaAPI(
@@ -30,7 +33,8 @@ api = NinjaAPI(
     description=(
         "Experiments by time since exposure: read scorecards, apply definitions, ask for looks. Every request carries "
         "a token in its header, `Authorization: Bearer hf_...`. What is not done is answered by a problem that names "
-        "the field and what to do. Parameters that an operation does not know are refused."
+        "the field and what to do. Parameters that an operation does not know, and bodies that it does not read, are "
+        "refused."
     ),
     docs_url=None,
     openapi_url=None,
@@ -73,7 +77,7 @@ def unknown(request: HttpRequest) -> HttpResponse:
 
 
 def _behind(view: View, path: str) -> View:
-    """The view of an address with what is refused before any operation: wrong methods and unknown parameters."""
+    """The view of an address with what is refused before any operation: a wrong method, what would not be read."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -92,6 +96,10 @@ def _refused(request: HttpRequest, path: str) -> HttpResponse | None:
         allowed = ", ".join(sorted(method.upper() for method in operations))
         return answered(405, f"{request.method} is not for {path}; use {allowed}", headers={"Allow": allowed})
     known = [one["name"] for one in operation["parameters"] if one["in"] == "query"]
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if "requestBody" not in operation and length.isdecimal() and int(length) > len(NOTHING_SAID):
+        there = f"; say it in the address: {', '.join(f'?{name}=' for name in known)}" if known else ""
+        return answered(422, f"a body is not read here{there}")
     errors = [
         FieldProblem(field=name, message=f"there is no such parameter{did_you_mean(name, known)}")
         for name in request.GET

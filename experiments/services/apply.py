@@ -225,8 +225,8 @@ def _change_plan(experiment: Experiment, definition: Definition, now: datetime, 
         fields = ", ".join(change.field for change in _difference(_flat(before.load()), _flat(plan)))
         raise CannotApply(
             f"{definition.file}: {experiment.key} started on {before.load().start_date} and its plan is frozen, "
-            f'but the definition changes {fields}. Say why with --amend "..." to put a new version in force, '
-            "or undo the change"
+            f'but the definition changes {fields}. Say why with --amend "..." (amend= in the API) to put a new version '
+            "in force, or undo the change"
         )
     after = _amended(experiment, plan)
     after.freeze(now)

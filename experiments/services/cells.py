@@ -61,7 +61,7 @@ def _run(claim: Claim, now: datetime) -> None:
         delivered = deliver(claim)
     except SourceProblem as problem:
         if LookCell.objects.held(claim).exists():
-            claim.cell.look.fail(str(problem))
+            claim.cell.look.fail(claim.cell.look.plan.experiment.source.spec.told(problem))
     except Exception as error:
         log.exception("a cell was not done")
         _put_back(claim, error)

@@ -89,7 +89,7 @@ def consequences(
         planned = planner.plan_on(_history(located, plan, today), plan)
     except (SourceProblem, CannotPlan, CannotAnalyze) as problem:
         # The advice of the command names its options.
-        why = str(problem.__cause__ or problem)
+        why = located.source.told(problem.__cause__ or problem)
     # Members of a holdout are meant to be on its units; other holdouts are told with its slice.
     overlaps = tuple(_overlaps(plan, source, but)) if plan.kind == "experiment" else ()
     return Consequences(

@@ -246,7 +246,7 @@ def keep(draft: Draft, body: Mapping[str, Any], source: Source | None, *, revisi
     """Store what was filled in. Raises CannotDraft if the draft was changed since it was read at ``revision``."""
     draft.revision, draft.source, draft.updated_at = revision, source, max(now, draft.created_at)
     if not draft.keep(dict(body)):
-        raise CannotDraft("this draft was changed meanwhile, in another window or by somebody else; open it again")
+        raise CannotDraft("this draft was changed meanwhile, in another window or by somebody else")
 
 
 def discard(draft: Draft) -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from experiments.models import CannotChange, Decision, Experiment, Person, Traffic
 from experiments.models.experiment import CannotArchive
-from experiments.models.states import Verb
+from experiments.models.states import DRAFT, READ, Verb
 from experiments.services import access, traffic
 from experiments.services.access import Action
 from experiments.services.results import find_experiment
@@ -27,17 +27,22 @@ METHODS: Mapping[Verb, Callable[..., None]] = {
 
 @dataclass(frozen=True)
 class Standing:
-    """How an experiment stands, for its scorecard: its state in words, who decided what, and whether one may decide."""
+    """How an experiment stands, for its scorecard: its state in words, who decided what, and what one may do."""
 
+    name: str
     state: str
     can_decide: bool
+    can_refresh: bool
     decided: Mapping[str, Decision]
 
 
 def standing(key: str, person: Person, now: datetime) -> Standing:
     """Return how an experiment stands, as one person sees it. Raises NoSuchExperiment."""
     experiment = find_experiment(key)
-    return Standing(experiment.standing, "decide" in offers(experiment, person, now), experiment.last_decisions())
+    return Standing(
+        experiment.name, experiment.standing, "decide" in offers(experiment, person, now),
+        can_refresh(experiment, person, now), experiment.last_decisions(),
+    )  # fmt: skip
 
 
 def change(key: str, verb: Verb, *, by: Person, now: datetime, revision: int | None = None) -> Experiment:
@@ -72,6 +77,12 @@ def offers(experiment: Experiment, person: Person, now: datetime) -> tuple[Verb,
     """Return what a person can do with an experiment now."""
     possible = experiment.offers(now)
     return tuple(verb for verb in possible if access.refusal(person, ACTIONS[verb], experiment) is None)
+
+
+def can_refresh(experiment: Experiment, person: Person, now: datetime) -> bool:
+    """Whether a person can ask for a look now. A draft whose day has come starts with its first look."""
+    begun = experiment.state in READ or (experiment.state == DRAFT and "start" in experiment.offers(now))
+    return begun and access.refusal(person, "refresh", experiment) is None
 
 
 def check_revision(experiment: Experiment, revision: int | None) -> None:

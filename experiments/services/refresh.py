@@ -53,7 +53,7 @@ def plan_look(key: str, as_of: date | None, now: datetime, *, by: str = HOLDFAST
         with registry.open_source(experiment.read_from, today) as source:
             found = source.inspect(plan)
     except SourceProblem as problem:
-        raise CannotRefresh(str(problem)) from problem
+        raise CannotRefresh(experiment.source.spec.told(problem)) from problem
     if as_of is None:
         as_of = _day_after_data(plan, found.last, today)
     look, outcome = _planned(experiment, plan, as_of, found, by, now)

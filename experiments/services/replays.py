@@ -19,7 +19,7 @@ def replay(key: str) -> tuple[Replay, date]:
     stored = CurrentTriangle.objects.filter(plan=experiment.plan_id).select_related("look", "plan__experiment").first()
     if stored is None:
         stored_scorecard(key)  # says why there is none
-        raise NoLookYet(f"{key} has no stored moments; take a look with: python manage.py refresh {key} --wait")
+        raise NoLookYet(f"{key} has no stored moments", f"Take a look with: python manage.py refresh {key} --wait")
     found = read_replay(stored.look)
     return found if found.naive else replayed(stored.load()), stored.as_of
 

@@ -19,7 +19,11 @@ class NoSuchExperiment(LookupError):
 
 
 class NoLookYet(LookupError):
-    """The experiment has no finished look as asked for. The message says what to do."""
+    """The experiment has no finished look as asked for. ``why`` says so; the message has a command that helps, too."""
+
+    def __init__(self, why: str, command: str = "") -> None:
+        super().__init__(f"{why}. {command}" if command else why)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def stored_scorecard(key: str, as_of: date | None = None, *, for_page: bool = Fa
     done = _looks(experiment).filter(state=DONE)
     look = (done if as_of is None else done.filter(as_of=as_of)).first()
     if look is None:
-        raise NoLookYet(_why_none(experiment, as_of))
+        raise _none(experiment, as_of)
     return read(look, _unfolded(look.plan.load()) if for_page else None)
 
 
@@ -81,7 +85,7 @@ def look_status(key: str, as_of: date | None = None) -> LookStatus:
     looks = _looks(experiment)
     look = (looks if as_of is None else looks.filter(as_of=as_of)).order_by("-as_of", "-planned_at", "-pk").first()
     if look is None:
-        raise NoLookYet(_why_none(experiment, as_of))
+        raise _none(experiment, as_of)
     return statuses([look])[look.pk]
 
 
@@ -109,18 +113,20 @@ def _looks(experiment: Experiment) -> QuerySet[Look]:
     return of_plan.order_by("-as_of", "-finished_at", "-pk")
 
 
-def _why_none(experiment: Experiment, as_of: date | None) -> str:
+def _none(experiment: Experiment, as_of: date | None) -> NoLookYet:
     command = f"python manage.py refresh {experiment.key}" + (f" --as-of {as_of}" if as_of else "") + " --wait"
     day = f" as of {as_of}" if as_of else ""
     open_look = _looks(experiment).exclude(state=DONE)
     look = (open_look.filter(as_of=as_of) if as_of else open_look).first()
     if look is not None and look.state == FAILED:
-        return f"the look of {experiment.key} as of {look.as_of} failed: {look.error}. Try again with: {command}"
+        why = f"the look of {experiment.key} as of {look.as_of} failed: {look.error}"
+        return NoLookYet(why, f"Try again with: {command}")
     if look is not None:
-        return f"the look of {experiment.key} as of {look.as_of} is not finished yet. Wait for it with: {command}"
+        why = f"the look of {experiment.key} as of {look.as_of} is not finished yet"
+        return NoLookYet(why, f"Wait for it with: {command}")
     if as_of is None and experiment.current_plan.version > 1:
-        return f"the plan of {experiment.key} was amended, and has no look yet. Take one with: {command}"
-    return f"{experiment.key} has no look{day} yet. Take one with: {command}"
+        return NoLookYet(f"the plan of {experiment.key} was amended, and has no look yet", f"Take one with: {command}")
+    return NoLookYet(f"{experiment.key} has no look{day} yet", f"Take one with: {command}")
 
 
 def statuses(found: Iterable[Look]) -> dict[int, LookStatus]:

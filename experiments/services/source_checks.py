@@ -92,7 +92,7 @@ def run(check_id: int, now: datetime, on_step: Callable[[int, int, str], None] |
             timezone = plans[0].timezone if plans else "UTC"
             findings = registry.check_source(check.source.spec, _today(plans, now), timezone, plans, step)
     except SourceProblem as problem:
-        _end(check, (), FAILED, str(problem))
+        _end(check, (), FAILED, check.source.spec.told(problem))
     except Exception as error:
         log.exception("check %s", check_id)
         _end(check, (), FAILED, f"something unexpected happened ({words(error)}); the worker's log has the details")

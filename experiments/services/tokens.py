@@ -93,10 +93,16 @@ def create(
 
 def revoke(number: int, *, by: Person, now: datetime) -> ApiToken:
     """Revoke a token of one's own, or as an admin anybody's. Raises NoSuchToken."""
-    token = of_person(by).filter(pk=number).first()
+    token = seen(number, by)
+    end([token], by=by.email, now=now)
+    return token
+
+
+def seen(number: int, person: Person) -> ApiToken:
+    """Return one of the tokens that somebody sees. Raises NoSuchToken."""
+    token = of_person(person).filter(pk=number).first()
     if token is None:
         raise NoSuchToken("there is no such token")
-    end([token], by=by.email, now=now)
     return token
 
 

@@ -52,6 +52,13 @@ class SourceSpec:
     confined: bool = False
     testers: tuple[str, ...] = ()
 
+    def told(self, problem: object) -> str:
+        """What is said of the data, on pages too: the files of a confined source go by their names in its folder."""
+        said = str(problem)
+        for folder in {self.folder, self.folder.resolve()} if self.confined else ():
+            said = said.replace(f"{folder}/", "")
+        return said
+
 
 class SourceProblem(Exception):
     """Data that cannot be used. The message names the file, the column, what was found and what is allowed."""

@@ -1,11 +1,12 @@
 """Which column is what: guesses from names and types, and what is wrong with an answer."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from experiments.sources.base import Columns, listed
 from experiments.sources.examine import Column, Examined
-from experiments.sources.tables import id_family, is_number
+from experiments.sources.tables import ISO_CLOCK, ISO_DAY, ISO_ZONED, id_family, is_number
 
 #: Names that columns often have, the surest first.
 _UNIT = (
@@ -19,6 +20,9 @@ _EXPOSED_AT = (
 )  # fmt: skip
 _AT = ("at", "date", "day", "event_date", "event_at", "occurred_at", "week", "timestamp", "ts", "time", "created_at")
 _LEFT_AT = ("left_at", "closed_at", "withdrawn_at", "churned_at", "ended_at", "deleted_at")
+
+#: How text says a day or a time that looks read.
+_WRITTEN = re.compile(f"{ISO_DAY}|{ISO_CLOCK}|{ISO_ZONED}")
 
 
 @dataclass(frozen=True)
@@ -122,3 +126,17 @@ def _check_time(field: str, name: str, table: Examined) -> Iterator[Wrong]:
         yield from missing
     elif column is not None and not _holds_time(column) and column.kind != "VARCHAR":
         yield Wrong(field, f"column `{name}` of {table.label} is of type {column.kind}; it must hold dates or times")
+    elif column is not None and column.kind == "VARCHAR":
+        yield from _check_written(field, name, table)
+
+
+def _check_written(field: str, name: str, table: Examined) -> Iterator[Wrong]:
+    """Texts are dates if they are written in the one way that looks read; a check counts single ones that are not."""
+    place = [column.name for column in table.columns].index(name)
+    shown = [row[place] for row in table.preview if row[place] is not None]
+    if shown and not any(_WRITTEN.fullmatch(str(value)) for value in shown):
+        yield Wrong(
+            field,
+            f"column `{name}` of {table.label} holds texts such as {shown[0]}; write dates as 2024-03-31, and times as "
+            "2024-03-31T18:30:00Z",
+        )

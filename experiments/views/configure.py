@@ -16,11 +16,12 @@ from analysis.plan import Plan
 from experiments import configure
 from experiments.definitions import DefinitionProblem
 from experiments.definitions.errors import Violation
-from experiments.definitions.partial import value_at
+from experiments.definitions.partial import top, value_at
 from experiments.form_steps import DATA, FORMS, METRICS, REVIEW, SLICE, Field, Form, Section, Step
 from experiments.models import Draft
 from experiments.services import drafts, results
 from experiments.services.apply import CannotApply
+from experiments.services.columns import lacking, usable
 from experiments.services.consequences import Consequences, consequences, dates
 from experiments.services.drafts import CannotDraft
 from experiments.services.planned_slice import Choice, choices, planned_slice
@@ -66,7 +67,7 @@ def begin(request: HttpRequest) -> HttpResponse:
             raise Http404(str(missing)) from None
         except (CannotDraft, DefinitionProblem) as refusal:
             problem = str(refusal)
-    context = {"drafts": drafts.open_drafts(), "problem": problem}
+    context = {"drafts": drafts.open_drafts(), "problem": problem, "pasted": request.POST.get("text", "")}
     return render(request, "configure.html", context, status=409 if problem else 200)
 
 
@@ -82,17 +83,22 @@ def _begun(request: HttpRequest, key: str, *, copied: bool) -> Draft:
 @require_http_methods(["GET", "POST"])
 @needs("edit")
 def step(request: HttpRequest, number: int, name: str) -> HttpResponse:
-    """One step of the form; posting saves it, right or wrong, and goes on if nothing in it is wrong."""
+    """One step of the form; posting saves it, right or wrong, and goes on if nothing in it is wrong.
+
+    Where the draft was changed meanwhile nothing is saved: what was typed is shown, to be saved ``over`` what is there.
+    """
     draft = _found(number)
     if name == REVIEW and request.method != "POST":
         return _review(request, draft)
     step = _step(draft, name)
     if request.method != "POST":
-        return _shown(request, draft, step, _quiet(drafts.problems(draft, step.keys)))
+        return _shown(request, draft, step, _told(draft, step))
     try:
         return _saved(request, draft, step)
     except CannotDraft as refusal:
-        return _shown(request, draft, step, (Violation("", str(refusal)),), status=409)
+        there = drafts.find(number).revision
+        unsaved = {"unsaved": str(refusal), "over": there if there != _revision(request) else None}
+        return _shown(request, draft, step, (), status=409, **unsaved)
 
 
 @require_POST
@@ -102,7 +108,7 @@ def check(request: HttpRequest, number: int, name: str) -> HttpResponse:
     draft = _found(number)
     step = _step(draft, name)
     _read(request, draft, step)
-    found = _quiet(drafts.problems(draft, step.keys))
+    found = _told(draft, step)
     context = {"sections": _sections(step, draft, found), "rest": _rest(step, draft, found), "step": step}
     return render(request, "partials/configure_check.html", context | _entailed(draft, timezone.now()))
 
@@ -124,10 +130,14 @@ def apply(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponseRedirect(reverse("history", args=[applied.key]))
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @needs("edit")
 def discard(request: HttpRequest, number: int) -> HttpResponse:
-    drafts.discard(_found(number))
+    """Ask whether to discard a draft, and discard it once that is confirmed."""
+    draft = _found(number)
+    if request.method != "POST":
+        return render(request, "configure_discard.html", {"draft": draft})
+    drafts.discard(draft)
     return HttpResponseRedirect(reverse("configure"))
 
 
@@ -174,7 +184,7 @@ def _to(draft: Draft, name: str) -> HttpResponse:
 
 
 def _revision(request: HttpRequest) -> int:
-    text = request.POST.get("revision", "")
+    text = request.POST.get("over", request.POST.get("revision", ""))
     return int(text) if text.isdecimal() and len(text) < 10 else -1
 
 
@@ -190,22 +200,24 @@ def _read(request: HttpRequest, draft: Draft, step: Step) -> None:
         draft.source = next((source for source, _ in drafts.sources() if str(source.pk) == chosen), None)
 
 
-def _quiet(found: Iterable[Violation]) -> tuple[Violation, ...]:
-    """What is worth saying before somebody goes on: not that fields are still empty."""
-    return tuple(one for one in found if MISSING not in one.message and "found None" not in one.message)
+def _told(draft: Draft, step: Step) -> tuple[Violation, ...]:
+    """What is worth saying of a step before somebody goes on: not that fields are still empty."""
+    found = drafts.problems(draft, step.keys)
+    quiet = tuple(one for one in found if MISSING not in one.message and "found None" not in one.message)
+    return (*quiet, *(one for one in lacking(draft.body, draft.source) if top(one.field) in step.keys))
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 def _shown(
-    request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200
+    request: HttpRequest, draft: Draft, step: Step, found: tuple[Violation, ...], status: int = 200, **said: Any
 ) -> HttpResponse:
     criteria = value_at(draft.body, "decision.rollback")
     context = {
         "draft": draft, "step": step, "sections": _sections(step, draft, found), "rest": _rest(step, draft, found),
         "has_errors": bool(found) and status != 200, "windows": _other_windows(draft), "sources": drafts.sources(),
         "shared_metrics": drafts.shared_metrics() if step is METRICS else [],
-        "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
-        "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
+        "columns": usable(draft.source), "own_rollback": criteria is not None, "nav": _nav(draft, step.name),
+        **said, "is_last_row": len(configure.rows_of(step, draft.body)) >= configure.MOST_ROWS,
     }  # fmt: skip
     if step is SLICE:
         context["choices"] = _choices(draft)
@@ -214,7 +226,9 @@ def _shown(
 
 def _review(request: HttpRequest, draft: Draft, problem: str = "", status: int = 200) -> HttpResponse:
     now = timezone.now()
-    context: dict[str, Any] = {"draft": draft, "nav": _nav(draft, REVIEW), "problem": problem} | _entailed(draft, now)
+    context: dict[str, Any] = {
+        "draft": draft, "nav": _nav(draft, REVIEW), "problem": problem, "reason": request.POST.get("reason", "")
+    } | _entailed(draft, now)  # fmt: skip
     context["wrong"] = [(one, _form(draft).step_of(one.field)) for one in drafts.problems(draft)]
     if not context["wrong"]:
         definition = drafts.definition_of(draft)
@@ -301,7 +315,7 @@ def _entailed(draft: Draft, now: datetime) -> dict[str, Any]:
     """What follows from the draft as it stands, as far as it can be told."""
     plan = drafts.sliced(draft)
     held = planned_slice(plan, draft.experiment) if plan is not None else None
-    return {"kind": draft.kind, "slice": held} | _timed(draft, now)
+    return {"kind": draft.kind, "slice": held, "lacking": lacking(draft.body, draft.source)} | _timed(draft, now)
 
 
 def _timed(draft: Draft, now: datetime) -> dict[str, Any]:

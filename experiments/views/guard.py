@@ -6,12 +6,14 @@ gets through.
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.defaults import permission_denied
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -49,6 +51,8 @@ class Guard:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         by_key.finish(request, response)
+        if response.status_code == 405 and request.method in READING and not response.content:
+            response.content = render_to_string("405.html", request=request)  # what takes forms alone has no page
         if request.user.is_authenticated:
             add_never_cache_headers(response)  # nothing is left in the browser for whoever sits there next
         return response
@@ -90,8 +94,17 @@ def _to(name: str, request: HttpRequest) -> HttpResponse:
     """Send a page to another one first; a fragment has its whole page asked for again, which is then sent there."""
     if getattr(request, "htmx", False):
         return HttpResponseClientRefresh()
-    where = request.get_full_path() if request.method in READING else resolve_url(settings.LOGIN_REDIRECT_URL)
+    where = request.get_full_path() if request.method in READING else _form_of(request)
     return HttpResponseRedirect(f"{resolve_url(name)}?{urlencode({'next': where})}")
+
+
+def _form_of(request: HttpRequest) -> str:
+    """The page from which something was sent: whoever is signed in again finds the form there."""
+    came = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(came, {request.get_host()}, require_https=request.is_secure()):
+        return resolve_url(settings.LOGIN_REDIRECT_URL)
+    parts = urlsplit(came)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def person_of(request: HttpRequest) -> Person:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from experiments.charts import theme
 from experiments.forms import ReleaseForm
 from experiments.models import CannotChange, Experiment
-from experiments.services import access, entry
+from experiments.services import access, entry, lifecycle
 from experiments.services import holdouts as services
 from experiments.services.results import NoLookYet, NoSuchExperiment, find_experiment
 from experiments.views.guard import needs, person_of
@@ -50,7 +50,8 @@ def holdout(request: HttpRequest, key: str) -> HttpResponse:
     try:
         card, beside = services.holdout_card(key)
     except NoLookYet as none:
-        return render(request, "holdout.html", {**context, "why": str(none)})
+        can_refresh = lifecycle.can_refresh(experiment, person_of(request), timezone.now())
+        return render(request, "holdout.html", {**context, "why": none.why, "can_refresh": can_refresh})
     return render(request, "holdout.html", {**context, "page": page(card, beside), "themes": THEMES})
 
 

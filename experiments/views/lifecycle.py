@@ -66,6 +66,7 @@ def _history(request: HttpRequest, experiment: Experiment, problem: str = "", st
         "plan": experiment.current_plan.load(),
         "verbs": [(verb, WORDS[verb]) for verb in offered if verb != "decide"],
         "can_decide": "decide" in offered,
+        "can_refresh": lifecycle.can_refresh(experiment, person, timezone.now()),
         "can_edit": drafts.may_change(experiment, person),
         "cards": [card_of(entry) for entry in decisions.log(key)],
         "criteria": [criterion_row(reading.as_of, reading.row) for reading in decisions.criteria_by_look(key)],

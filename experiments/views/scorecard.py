@@ -35,7 +35,7 @@ def scorecard(request: HttpRequest, key: str) -> HttpResponse:
     try:
         card, rebuilt_from = past.scorecard_as_of(key, as_of, for_page=True)
     except results.NoLookYet as none:
-        context |= {"why": str(none), **_neighbors(looks, as_of or date.max)}
+        context |= {"why": none.why, **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
     context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
     if as_of is None and life.decided:

@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from experiments.forms import TokenForm
 from experiments.services import tokens as service
@@ -36,11 +36,13 @@ def tokens(request: HttpRequest) -> HttpResponse:
     return _page(request, form, status=422)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @needs("read")
 def revoke(request: HttpRequest, number: int) -> HttpResponse:
-    """End a token at once."""
+    """Ask whether to end a token, and end it at once when that is confirmed."""
     try:
+        if request.method != "POST":
+            return render(request, "token_revoke.html", {"token": service.seen(number, person_of(request))})
         service.revoke(number, by=person_of(request), now=timezone.now())
     except NoSuchToken as missing:
         raise Http404(str(missing)) from None

@@ -33,6 +33,11 @@ def program(name: str, *scopes: str) -> Client:
     return Client(headers={"Authorization": f"Bearer {secret(name, *scopes)}"})
 
 
+def ask(client: Client, address: str) -> Any:
+    """Post an address with nothing to say. Django's client would send an empty form, which is a body."""
+    return client.post(address, content_type="application/json")
+
+
 def registered(folder: Any, key: str = "warehouse") -> Source:
     """A registered source over the files of the small experiment."""
     source = Source(key=key)

@@ -22,7 +22,7 @@ from experiments.queue import QueueProblem
 from experiments.services import metrics, scorecards
 from experiments.services.past import scorecard_as_of
 from tests.experiments import cards, replay_rows
-from tests.experiments.api import ROOT, AtOnce, as_yaml, definition, program, registered, undescribed
+from tests.experiments.api import ROOT, AtOnce, as_yaml, ask, definition, program, registered, undescribed
 from tests.experiments.looks import AS_OF
 from tests.experiments.pages import words
 from tests.experiments.small_data import SmallData
@@ -73,7 +73,9 @@ def test_a_past_look_is_the_one_of_its_day(at_once: AtOnce, tmp_path: Path) -> N
     assert newest["as_of"] == AS_OF.isoformat()
     rebuilt = client.get(f"{ONE}/small/scorecard?as_of=2024-02-05").json()
     assert (rebuilt["as_of"], rebuilt["look"]["number"]) == ("2024-02-05", 5)
-    assert "no look as of 2024-02-06" in problem(client.get(f"{ONE}/small/scorecard?as_of=2024-02-06"), 404)["detail"]
+    told = problem(client.get(f"{ONE}/small/scorecard?as_of=2024-02-06"), 404)
+    assert told["detail"] == "small has no look as of 2024-02-06 yet"
+    assert told["fix"] == "ask for a look with POST /api/v1/experiments/{key}/looks"
     replay = client.get(f"{ONE}/small/replay").json()
     assert {row["as_of"] for row in replay["looks"]} >= {"2024-02-05", "2024-02-26"}
 
@@ -88,6 +90,10 @@ def test_trajectories_and_survival_are_parts_of_the_scorecard() -> None:
     survival = client.get(f"{ONE}/honeymoon/survival?metric=churn&variant=treatment").json()
     assert [curve["variant"] for curve in survival["survival"]] == ["control", "treatment"]
     assert survival["survival"] == [curve for curve in whole["survival"] if curve["metric"] == "churn"]
+    told = problem(client.get(f"{ONE}/honeymoon/survival?metric=lines"), 404)
+    assert told["detail"].startswith("`lines` is no time to event; here there are churn")
+    told = problem(client.get(f"{ONE}/honeymoon/trajectories?metric=churn"), 404)
+    assert told["detail"].startswith("`churn` is a time to event, which survival tells; here there are lines")
     told = problem(client.get(f"{ONE}/honeymoon/trajectories?metric=linse"), 404)
     assert told["errors"] == [
         {"field": "metric", "message": "there is no metric `linse`; did you mean `lines`?"}
@@ -272,7 +278,7 @@ def test_a_look_is_asked_for_waited_for_and_there_the_next_time(
     monkeypatch.setattr(queue, "_send", lambda task, ids: getattr(tasks, task)(**ids))
     client = program("editor")
     with django_capture_on_commit_callbacks() as waiting:
-        asked = client.post(f"{ONE}/small/looks?as_of=2024-02-05")
+        asked = ask(client, f"{ONE}/small/looks?as_of=2024-02-05")
     told = asked.json()
     assert (asked.status_code, told["state"], told["percent"]) == (202, "planned", 0)
     assert asked.headers["Location"] == f"{ONE}/small/looks/2024-02-05"
@@ -281,7 +287,7 @@ def test_a_look_is_asked_for_waited_for_and_there_the_next_time(
             work()
     done = client.get(asked.headers["Location"]).json()
     assert (done["state"], done["percent"], done["number"]) == ("done", 100, 5)
-    again = client.post(f"{ONE}/small/looks?as_of=2024-02-05")
+    again = ask(client, f"{ONE}/small/looks?as_of=2024-02-05")
     assert (again.status_code, again.json()["state"]) == (200, "done")
     assert [one["as_of"] for one in client.get(f"{ONE}/small/looks").json()["looks"]] == ["2024-02-05"]
 
@@ -289,16 +295,16 @@ def test_a_look_is_asked_for_waited_for_and_there_the_next_time(
 def test_a_look_that_cannot_be_taken_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ready(tmp_path)
     client = program("editor")
-    told = problem(client.post(f"{ONE}/small/looks?as_of=2023-12-31"), 409)
+    told = problem(ask(client, f"{ONE}/small/looks?as_of=2023-12-31"), 409)
     assert told["detail"] == "as_of 2023-12-31 is before start_date 2024-01-01; nothing has happened yet"
-    problem(client.post(f"{ONE}/nothing/looks"), 404)
+    problem(ask(client, f"{ONE}/nothing/looks"), 404)
     problem(client.get(f"{ONE}/small/looks/2024-02-05"), 404)
 
     def broken(*args: Any, **kwargs: Any) -> None:
         raise QueueProblem("the queue at redis cannot be used: no route")
 
     monkeypatch.setattr("experiments.api.writing.plan_look", broken)
-    assert "the queue at redis" in problem(client.post(f"{ONE}/small/looks"), 503)["detail"]
+    assert "the queue at redis" in problem(ask(client, f"{ONE}/small/looks"), 503)["detail"]
     assert not Look.objects.exists()
 
 
@@ -345,6 +351,14 @@ def test_a_parameter_that_is_not_right_is_refused_and_never_passed_over(query: s
     told = problem(program("viewer").get(f"{ONE}/honeymoon/scorecard?{query}"), 422)
     assert [one["field"] for one in told["errors"]] == [field]
     assert message in told["errors"][0]["message"]
+
+
+def test_a_body_that_would_not_be_read_is_refused(tmp_path: Path) -> None:
+    """The day of a look is said in the address: in a body it would be passed over, and another day's look answered."""
+    client = program("owner")
+    told = problem(client.post(f"{ONE}/small/looks", {"as_of": "2024-02-05"}, content_type="application/json"), 422)
+    assert told["detail"] == "a body is not read here; say it in the address: ?as_of="
+    problem(client.post(f"{ONE}/nothing/looks", "{}", content_type="application/json"), 404)
 
 
 def test_wrong_addresses_and_methods_are_problems_too() -> None:

@@ -12,7 +12,7 @@ from experiments.models import AuditEntry, Person
 from experiments.services.apply import apply
 from experiments.services.submitted import parse
 from tests.experiments import event_batches
-from tests.experiments.api import SCOPES, AtOnce, as_yaml, definition, program, registered, secret
+from tests.experiments.api import SCOPES, AtOnce, as_yaml, ask, definition, program, registered, secret
 from tests.experiments.event_batches import fact
 from tests.experiments.looks import NOW
 from tests.experiments.small_data import SmallData
@@ -105,7 +105,7 @@ def asked(program: Client, row: Row, world: World) -> int:
         events = [fact(1, event_batches.today())]
         response = program.post(row.path, {"events": events}, content_type="application/json")
     else:
-        response = program.post(f"{row.path.format(**world.filled)}?as_of=2024-02-05")
+        response = ask(program, f"{row.path.format(**world.filled)}?as_of=2024-02-05")
     if response.status_code in (NO_TOKEN, NO):
         assert AuditEntry.objects.count() == entries, row
         assert b"A small experiment" not in response.content, row

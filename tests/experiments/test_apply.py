@@ -355,7 +355,7 @@ def test_the_command_amends_only_with_a_reason(tmp_path: Path) -> None:
     changed = write(tmp_path, enrollment_weeks=1)
     refused = run("apply", changed)
     assert refused.code == 1
-    assert 'changes enrollment_weeks. Say why with --amend "..."' in refused.err
+    assert 'changes enrollment_weeks. Say why with --amend "..." (amend= in the API)' in refused.err
     amended = run("apply", changed, "--amend", "traffic was higher than planned")
     assert amended.out == "experiment small: amended (plan 2)\n  ~ enrollment_weeks: 2 -> 1\n"
 

@@ -85,7 +85,7 @@ def test_a_source_that_could_not_be_read_says_why_beside_the_last_good_look(clie
     key = stored(cards.honeymoon())
     new_look(key, cards.AS_OF + timedelta(days=7), number=31).fail("facts.parquet: <b>no such file</b>")
     response = client.get("/sources/")
-    assert "Last look failed facts.parquet: <b>no such file</b> When the cause is gone: manage.py refresh" in (
+    assert "Last look failed facts.parquet: <b>no such file</b> When the cause is gone, take a look anew" in (
         words(response).replace("&lt;", "<")
     )
     assert "<b>no such file" not in response.content.decode()

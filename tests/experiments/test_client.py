@@ -105,6 +105,17 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Holdfast("http://127.0.0.1:1/")
 
 
+def test_a_token_from_a_file_may_end_in_a_new_line_and_no_error_prints_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "TRIES", 0)
+    for token in ("hf_secret\n", "hf_secret"):
+        with pytest.raises(HoldfastError, match="cannot be reached") as refused:
+            Holdfast("http://127.0.0.1:1", token=token).experiments()
+        assert "hf_secret" not in str(refused.value)
+    for token in ("hf_sec\nret", "hf_sécret"):
+        with pytest.raises(HoldfastError, match="the token has characters that no token has; copy it anew"):
+            Holdfast("http://127.0.0.1:1", token=token)
+
+
 def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TRIES", 0)
     with pytest.raises(HoldfastError, match=r"http://127.0.0.1:1 cannot be reached"):

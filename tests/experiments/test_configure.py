@@ -1,6 +1,7 @@
 """The form of an experiment: what is typed becomes the definition that a file would be, with its rules and words."""
 
 import json
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -256,6 +258,8 @@ def test_a_running_plan_is_amended_with_a_reason_by_those_who_may_decide(owner: 
     assert "decision.min_weeks 0 → 3" in words(page)
     refused = owner.post(f"/drafts/{draft.pk}/apply/", {"revision": draft.revision + 1, "reason": " "})
     assert (refused.status_code, "say why" in words(refused)) == (409, True)
+    old = owner.post(f"/drafts/{draft.pk}/apply/", {"revision": draft.revision, "reason": "A long reason."})
+    assert (old.status_code, ">A long reason.</textarea>" in old.content.decode()) == (409, True)
     editor = signed_in("editor").post(f"/drafts/{draft.pk}/apply/", {"revision": draft.revision + 1, "reason": "x"})
     assert editor.status_code == 403
     applied(owner, draft, reason="Three weeks are needed.")
@@ -302,9 +306,25 @@ def test_two_windows_on_one_draft_do_not_overwrite_each_other(owner: Client, lak
     assert typed(owner, draft, "basics", name="First").status_code == 302
     posted = {**STEPS["basics"], "name": "Second", "revision": old, "do": "next"}
     response = owner.post(f"/drafts/{draft.pk}/basics/", posted)
-    assert (response.status_code, "changed meanwhile" in words(response)) == (409, True)
+    assert (response.status_code, "Not saved: this draft was changed meanwhile" in words(response)) == (409, True)
+    assert "Saved, and not right yet" not in words(response)
+    assert 'value="Second"' in response.content.decode()
     assert Draft.objects.get().name == "First"
+    over = re.search(r'name="over" value="(\d+)"', response.content.decode())
+    assert over is not None
+    assert owner.post(f"/drafts/{draft.pk}/basics/", {**posted, "over": over[1]}).status_code == 302
+    assert Draft.objects.get().name == "Second"
     assert owner.post(f"/drafts/{draft.pk}/apply/", {"revision": old}).status_code == 409
+
+
+def test_a_draft_is_discarded_once_that_is_confirmed(owner: Client, lake: Source) -> None:
+    draft = filled(owner, lake)
+    page = owner.get(f"/drafts/{draft.pk}/discard/")
+    assert "Discard the draft Typed in?" in words(page)
+    assert "owner@example.com began it" in words(page)
+    assert Draft.objects.count() == 1
+    assert owner.post(f"/drafts/{draft.pk}/discard/").status_code == 302
+    assert Draft.objects.count() == 0
 
 
 def test_a_definition_larger_than_a_file_may_be_is_refused(owner: Client, lake: Source) -> None:
@@ -363,6 +383,7 @@ def test_what_is_no_definition_is_not_taken(owner: Client, text: str, message: s
     response = owner.post("/new/", {"text": text})
     assert response.status_code in (302, 409)
     assert message in words(response)
+    assert response.status_code == 302 or escape(text) in response.content.decode()  # nobody pastes it again
 
 
 def test_a_pasted_definition_of_odd_shape_can_be_looked_at_and_typed_over(owner: Client, lake: Source) -> None:

@@ -125,6 +125,19 @@ def test_counts_are_grouped_in_threes() -> None:
     assert formatting.count(None) == "—"
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("choose a file", "Choose a file."), ("however, it is not", "However, it is not."),
+        ("exposures.csv: the file is empty", "exposures.csv: the file is empty."),
+        ("checkout-v2 is in review", "checkout-v2 is in review."), ("lines: too few", "lines: too few."),
+        ("`small` is taken", "`small` is taken."), ("was it a page?", "Was it a page?"), ("", "."),
+    ],
+)  # fmt: skip
+def test_a_message_becomes_a_sentence_and_names_in_it_stay_as_they_are(message: str, told: str) -> None:
+    assert formatting.sentence(message) == told
+
+
 def test_days_are_iso() -> None:
     assert formatting.day(date(2017, 12, 31)) == "2017-12-31"
     assert formatting.day(None) == "—"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -15,6 +16,7 @@ from experiments.models import AuditEntry, Person
 from experiments.services import people
 from experiments.services.people import CannotChangePerson
 from tests.experiments.looks import NOW, at_once
+from tests.experiments.pages import words
 from tests.people import PASSWORD, login, person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +103,24 @@ def test_an_address_that_needs_a_login_comes_back_after_it() -> None:
     where = Client().get("/experiments/honeymoon/?as_of=2017-09-04").headers["Location"]
     assert where == "/login/?next=%2Fexperiments%2Fhoneymoon%2F%3Fas_of%3D2017-09-04"
     assert 'name="next" value="/experiments/honeymoon/?as_of=2017-09-04"' in Client().get(where).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("came", "back"),
+    [
+        ("http://testserver/drafts/3/basics/?a=1", "/drafts/3/basics/?a=1"),
+        ("http://evil.example/drafts/3/basics/", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_form_that_was_sent_after_the_session_ended_is_found_again_after_the_login(came: str, back: str) -> None:
+    where = Client(headers={"Referer": came}).post("/drafts/3/basics/").headers["Location"]
+    assert where == f"/login/?{urlencode({'next': back})}"
+
+
+def test_an_address_for_forms_says_so_to_those_who_come_without_one() -> None:
+    response = signed_in("owner").get("/experiments/honeymoon/refresh/")
+    assert (response.status_code, "only takes what a form sends" in words(response)) == (405, True)
 
 
 def test_nobody_signs_up() -> None:

@@ -138,7 +138,7 @@ TABLE = [
     Row("draft-check", "post", LOGIN, NO, NO, OK, OK, OK, OK),
     Row("draft-apply", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
     Row("draft-apply", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
-    Row("draft-discard", "get", LOGIN, NO, NO, METHOD, METHOD, METHOD, METHOD),
+    Row("draft-discard", "get", LOGIN, NO, NO, OK, OK, OK, OK),
     Row("draft-discard", "post", LOGIN, NO, NO, DONE, DONE, DONE, DONE),
     Row("owners", "get", LOGIN, NO, NO, NO, NO, NO, METHOD),
     Row("owners", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
@@ -150,7 +150,7 @@ TABLE = [
     Row("person-active", "post", LOGIN, NO, NO, NO, NO, NO, DONE),
     Row("tokens", "get", LOGIN, NO, OK, OK, OK, OK, OK),
     Row("tokens", "post", LOGIN, NO, OK, OK, OK, OK, OK),
-    Row("token-revoke", "get", LOGIN, NO, METHOD, METHOD, METHOD, METHOD, METHOD),
+    Row("token-revoke", "get", LOGIN, NO, 404, 404, 404, OK, OK),
     Row("token-revoke", "post", LOGIN, NO, 404, 404, 404, DONE, DONE),  # it is the owner's
     *reading("api-docs"),
     *(Row("api-openapi", way, *[got] * 7) for way, got in (("get", OK), ("post", METHOD))),

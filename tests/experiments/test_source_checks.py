@@ -112,7 +112,7 @@ def test_what_cannot_be_read_at_all_fails_with_a_sentence(
     source.kind = "oracle"
     source.save()
     source_checks.run(source_checks.ask(source, by="a", now=NOW).pk, NOW)
-    assert "Source.kind: `oracle` is not supported yet" in words(client.get("/sources/shop/"))
+    assert "source.kind: `oracle` is not supported yet" in words(client.get("/sources/shop/"))
 
     def broken(*_: Any) -> None:
         raise RuntimeError("no\x00 idea")

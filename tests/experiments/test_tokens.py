@@ -205,6 +205,8 @@ def test_one_sees_and_revokes_ones_own_tokens_and_an_admin_everybodys() -> None:
     browser = signed_in("editor")
     assert "owner@example.com" not in words(browser.get("/tokens/"))
     assert browser.post(f"/tokens/{theirs.pk}/revoke/").status_code == 404
+    assert "Revoke the token" in words(browser.get(f"/tokens/{mine.pk}/revoke/"))
+    assert mine.state(NOW) == "active"
     assert browser.post(f"/tokens/{mine.pk}/revoke/").status_code == 302
     admin = signed_in("admin")
     assert "owner@example.com" in words(admin.get("/tokens/"))

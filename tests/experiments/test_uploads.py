@@ -70,10 +70,10 @@ def test_a_label_is_short_and_printable() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"facts": sent("facts.zip", b"PK\x03\x04")}, "Facts.zip: is not a kind of file that can be sent"),
-        ({"facts": sent("facts.csv", b"PK\x03\x04")}, "Facts.csv: is a zip archive or an Excel workbook"),
-        ({"exposures": sent("e.csv", b"<html>Sign in")}, "E.csv: is a web page or XML"),
-        ({"facts": sent("facts.parquet", b"PAR1\x00\x00PAR1")}, "Facts.parquet: is cut off"),
+        ({"facts": sent("facts.zip", b"PK\x03\x04")}, "facts.zip: is not a kind of file that can be sent"),
+        ({"facts": sent("facts.csv", b"PK\x03\x04")}, "facts.csv: is a zip archive or an Excel workbook"),
+        ({"exposures": sent("e.csv", b"<html>Sign in")}, "e.csv: is a web page or XML"),
+        ({"facts": sent("facts.parquet", b"PAR1\x00\x00PAR1")}, "facts.parquet: is cut off"),
     ],
 )
 def test_a_refused_file_leaves_nothing_behind(
@@ -100,7 +100,7 @@ def test_a_file_above_the_limit_is_refused_while_it_comes(place: Path, settings:
     files = {**small_files(), "facts": sent("facts.csv", b"a,b\n" + b"1,2\n" * MB)}
     response = signed_in("editor").post(ADD, {"how": "upload", **files})
     assert response.status_code == 422
-    assert "Facts.csv: has more than 1 MB, the limit for a file" in words(response)
+    assert "facts.csv: has more than 1 MB, the limit for a file" in words(response)
     assert there(place) == []
 
 

@@ -9,11 +9,13 @@ from django.test import Client
 
 from analysis.plan import Event, Metric, Variant
 from analysis.results import Scorecard
+from experiments.models import Experiment
 from experiments.models.look import RUNNING
 from experiments.services import portfolio
 from tests.experiments import cards
 from tests.experiments.pages import words
 from tests.experiments.stored import applied, new_look, renamed, stored
+from tests.people import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -186,9 +188,29 @@ def test_the_first_look_is_on_its_way(client: Client) -> None:
     assert "Look as of 2017-12-31" in text
 
 
-def test_without_a_look_the_page_says_what_to_do(client: Client) -> None:
+def test_without_a_look_the_page_offers_one_to_those_who_may_ask_for_it(client: Client) -> None:
     key = applied(cards.honeymoon())
-    assert f"manage.py refresh {key}" in words(client.get(f"/experiments/{key}/"))
+    seen, offered = (words(browser.get(f"/experiments/{key}/")) for browser in (client, signed_in("editor")))
+    assert "Honeymoon has no look yet." in seen
+    assert "Take a look now" not in seen
+    assert "Take a look now" in offered
+    assert "manage.py" not in seen + offered
+
+
+def test_no_look_is_offered_of_what_has_not_started(client: Client) -> None:
+    key = applied(cards.honeymoon())
+    Experiment.objects.filter(key=key).update(
+        state="in_review", started_at=None, enrollment_closed_at=None, decided_at=None, outcome=None
+    )
+    for page in (f"/experiments/{key}/", f"/experiments/{key}/history/"):
+        assert "Take a look now" not in words(signed_in("editor").get(page))
+
+
+def test_where_a_look_is_due_it_is_offered(client: Client) -> None:
+    key = stored(cards.honeymoon(date(2017, 9, 4)))
+    text = words(signed_in("editor").get(f"/experiments/{key}/"))
+    assert "Stale data A weekly look has been due since" in text
+    assert "Take a look now" in text
 
 
 def test_a_failed_look_says_why_beside_the_last_good_one(client: Client) -> None:

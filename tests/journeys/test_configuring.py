@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from experiments import definitions
@@ -26,7 +27,7 @@ from tests.experiments.configuring import filled, registered
 from tests.experiments.looks import Mailbox, mailbox
 from tests.experiments.small_data import SmallData
 from tests.journeys.browser import DESKTOP, PHONE, Scheme, opened, overflow
-from tests.people import person, signed_in
+from tests.people import PASSWORD, person, signed_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -185,6 +186,49 @@ def test_the_form_works_without_scripts_and_by_keyboard(
         page.get_by_role("button", name="Remove variant 3").click()
         expect(page.get_by_role("group", name="Variant 3")).to_have_count(0)
         assert overflow(page) <= 0
+
+
+def test_what_follows_is_pale_until_it_is_of_what_was_typed(
+    live_server: LiveServer, browser: Browser, tmp_path: Path
+) -> None:
+    held: list[Route] = []
+    registered(tmp_path / "lake")
+    with opened(browser, f"{live_server.url}/new/", DESKTOP, who="owner") as (page, _):
+        page.get_by_role("button", name="New experiment").click()
+        page.wait_for_url("**/basics/")
+        page.route(re.compile("/check/"), lambda route: held.append(route))
+        fill(page, Name="Typed")
+        follows = page.get_by_role("complementary", name="What follows")
+        expect(follows).to_have_css("opacity", "0.55")
+        held[0].continue_()
+        expect(follows).to_have_css("opacity", "1")
+
+
+@pytest.mark.parametrize("when", ["while typing", "when saving"])
+def test_what_was_typed_is_back_after_a_session_that_ended_in_the_middle(
+    live_server: LiveServer, browser: Browser, tmp_path: Path, when: str
+) -> None:
+    registered(tmp_path / "lake")
+    with opened(browser, f"{live_server.url}/new/", DESKTOP, who="owner") as (page, _):
+        page.get_by_role("button", name="New experiment").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Basics")
+        Session.objects.all().delete()
+        if when == "when saving":
+            page.route(re.compile("/check/"), lambda route: route.abort())
+        fill(page, Name="Typed for long", Hypothesis="Many words.")
+        if when == "when saving":
+            page.get_by_role("button", name="Save and go on").click()
+        page.get_by_label("E-mail").fill("owner@example.com")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("What you had typed is back")).to_be_visible()
+        expect(page.get_by_label("Name", exact=True)).to_have_value("Typed for long")
+        expect(page.get_by_label("Hypothesis")).to_have_value("Many words.")
+        fill(page, Key="kept")
+        go_on(page, "Data")
+        assert Draft.objects.get().name == "Typed for long"
+        page.go_back()
+        expect(page.get_by_text("What you had typed is back")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", DESKTOP), ("dark", PHONE)])

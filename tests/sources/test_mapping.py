@@ -63,6 +63,21 @@ def test_a_right_mapping_has_nothing_wrong() -> None:
     assert list(mapping.check(replace(RIGHT, at="note", left_at=None), EXPOSURES, FACTS)) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "right"),
+    [
+        (("23.01.2025", "24.01.2025"), False), (("01/06/2025",), False), (("45678",), False),
+        (("2025-01-23", "24.01.2025"), True), (("2025-01-23T10:00:00+02:00",), True), ((None, None), True), ((), True),
+    ],
+)  # fmt: skip
+def test_texts_of_which_no_first_one_is_a_date_are_refused(values: tuple[str | None, ...], right: bool) -> None:
+    texts = Examined("e.csv", 9, tuple(Column(name, "VARCHAR", 0) for name in ("user", "arm", "day")),
+                     tuple(("u", "a", value) for value in values))  # fmt: skip
+    found = [one.message for one in mapping.check(replace(RIGHT, left_at=None), texts, FACTS)]
+    assert (found == []) == right
+    assert all(f"holds texts such as {values[0]}; write dates as 2024-03-31" in message for message in found)
+
+
 def test_ids_of_two_types_are_refused() -> None:
     facts = table("facts.csv", user="BIGINT", date="DATE")
     (wrong,) = mapping.check(RIGHT, EXPOSURES, facts)
