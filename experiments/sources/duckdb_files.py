@@ -18,8 +18,19 @@ _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: What DuckDB says of a CSV file after the words on what is wrong: hints on its own options.
 _HINTS = re.compile(r"\n(?:This can happen|Possible )")
 
-#: Longer words of DuckDB are cut: they repeat the line of the file.
-_LONGEST_WORDS = 300
+#: Longer words of DuckDB are cut: they repeat the line of the file. So are lines that are shown as examples.
+_LONGEST_WORDS, _LONGEST_LINE = 300, 80
+
+#: What DuckDB says of a line of a CSV file that it cannot read, and what to say of it to whoever made the file.
+_LINES = (
+    (
+        r"Expected Number of Columns: (\d+) Found: (\d+)",
+        "has another number of columns than the header, {1} instead of {0}",
+    ),
+    (r"unterminated quote", "has a quotation mark that nothing closes"),
+    (r"not utf-8 encoded", "is not UTF-8 text; save the file as UTF-8"),
+    (r"Maximum line size of (\d+) bytes exceeded", "is longer than {0} bytes"),
+)
 
 
 def _matches(folder: Path, pattern: str) -> list[str]:
@@ -106,8 +117,23 @@ def _unreadable(label: str, error: duckdb.Error) -> SourceProblem:
     named = re.search(r"^\s*file = (.+)$", str(error), re.MULTILINE)
     if named is None:
         return SourceProblem(f"{label}: cannot be read: {first_line(error)}")
+    line = _of_a_line(str(error))
+    if line is not None:
+        return SourceProblem(f"{named[1]}: {line}")
     said = "; ".join(line for line in _HINTS.split(str(error))[0].splitlines() if line.strip())
     return SourceProblem(f"{named[1]}: cannot be read: {said[:_LONGEST_WORDS]}")
+
+
+def _of_a_line(said: str) -> str | None:
+    """What is wrong with which line of a CSV file, None where DuckDB says something else."""
+    where = re.match(r".*CSV Error on Line: (\d+)\nOriginal Line: (.*)", said)
+    for pattern, words in _LINES:
+        found = re.search(pattern, said)
+        if where is not None and found is not None:
+            shown = "".join(letter if letter.isprintable() else "?" for letter in where[2][:_LONGEST_LINE])
+            more = "..." if len(where[2]) > _LONGEST_LINE else ""
+            return f"line {int(where[1]):,} {words.format(*found.groups())}: {shown}{more}"
+    return None
 
 
 def _parquet_query(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:

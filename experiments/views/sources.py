@@ -92,6 +92,8 @@ def draft(request: HttpRequest, token: str) -> HttpResponse:
     status = 200
     if request.method == "POST":
         if "give-up" in request.POST:
+            return render(request, "source_give_up.html", {"draft": found})
+        if "surely" in request.POST:
             services.give_up(found)
             return HttpResponseRedirect(reverse("sources"))
         form = ColumnsForm(request.POST, draft=found)

@@ -274,7 +274,11 @@ def test_a_wrong_answer_is_said_beside_its_field_and_keeps_the_draft(changes: di
 def test_a_draft_can_be_thrown_away_with_its_files(place: Path) -> None:
     signed_in("editor").post(ADD, {"how": "upload", **small_files()})
     draft = SourceDraft.objects.get()
-    assert signed_in("editor").post(f"/add/source/{draft.token}/", {"give-up": "1"}).status_code == 302
+    editor = signed_in("editor")
+    assert "have to be sent again" in words(editor.post(f"/add/source/{draft.token}/", {"give-up": "1"}))
+    assert SourceDraft.objects.exists()
+    assert len(there(place)) > 0
+    assert editor.post(f"/add/source/{draft.token}/", {"surely": "1"}).status_code == 302
     assert there(place) == []
     assert not SourceDraft.objects.exists()
 

@@ -126,21 +126,29 @@ def test_lines_above_the_header_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ["c,2024-02-29,3,500\n", "c,2024-02-29,3,500,1,7\n", "c\n"])
 def test_a_row_of_another_length_is_refused_with_its_file_and_line(row: str, tmp_path: Path) -> None:
     words = refusal(tmp_path, HEADER + ROWS, HEADER + ROWS + row)
-    assert words.startswith(f"{tmp_path}/facts-1.csv: cannot be read: ")
-    assert "Line: 5" in words
-    assert f"Expected Number of Columns: 5 Found: {row.count(',') + 1}" in words
+    number = row.count(",") + 1
+    assert words == (
+        f"{tmp_path}/facts-1.csv: line 5 has another number of columns than the header, {number} instead of 5: "
+        f"{row.strip()}"
+    )
+
+
+def test_a_line_is_shown_in_part_and_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    words = refusal(tmp_path, HEADER + ROWS + "c\x1b[2J" + "x" * 500 + "\n")
+    assert words.endswith(f"than the header, 1 instead of 5: c?[2J{'x' * 75}...")
+    assert "is longer than 2000000 bytes: cxxx" in refusal(tmp_path / "long", HEADER + ROWS + "c" + "x" * 3_000_000)
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_file_and_line(tmp_path: Path) -> None:
     words = refusal(tmp_path, HEADER.encode() + ROWS.encode() + b"\xe9,2024-02-28,4,30,0\n")
-    assert words.startswith(f"{tmp_path}/facts-0.csv: cannot be read: ")
-    assert "Line: 5" in words
-    assert "utf-8" in words
+    assert words.startswith(f"{tmp_path}/facts-0.csv: line 5 is not UTF-8 text; save the file as UTF-8: ")
     assert "facts-0.csv" in refusal(tmp_path / "wide", (HEADER + ROWS).encode("utf-16"))
 
 
 def test_a_quote_that_is_left_open_is_refused(tmp_path: Path) -> None:
-    assert "facts-0.csv: cannot be read" in refusal(tmp_path / "row", HEADER + ROWS + '"c,2024-02-28,4,30,0\n')
+    assert "facts-0.csv: line 5 has a quotation mark that nothing closes: " in refusal(
+        tmp_path / "row", HEADER + ROWS + '"c,2024-02-28,4,30,0\n'
+    )
     assert "facts-0.csv: cannot be read" in refusal(tmp_path / "header", '"' + HEADER + ROWS)
 
 
