@@ -26,7 +26,7 @@ TEST_DATABASE = "test_holdfast_"
 #: for error rates nor on whole journeys, and of a test with parameters in the first cases.
 HERE = Path(__file__).parent
 UNWATCHED = (HERE / "rates", HERE / "journeys", HERE / "docker")
-WATCHED_CASES = 3
+WATCHED_CASES = 2
 unwatched = pytest.StashKey[bool]()
 
 
