@@ -126,7 +126,7 @@ def _none(experiment: Experiment, as_of: date | None) -> NoLookYet:
         return NoLookYet(why, f"Wait for it with: {command}")
     if as_of is None and experiment.current_plan.version > 1:
         return NoLookYet(f"the plan of {experiment.key} was amended, and has no look yet", f"Take one with: {command}")
-    return NoLookYet(f"{experiment.key} has no look{day} yet", f"Take one with: {command}")
+    return NoLookYet(f"there is no look of {experiment.key}{day} yet", f"Take one with: {command}")
 
 
 def statuses(found: Iterable[Look]) -> dict[int, LookStatus]:

@@ -74,7 +74,7 @@ def test_a_past_look_is_the_one_of_its_day(at_once: AtOnce, tmp_path: Path) -> N
     rebuilt = client.get(f"{ONE}/small/scorecard?as_of=2024-02-05").json()
     assert (rebuilt["as_of"], rebuilt["look"]["number"]) == ("2024-02-05", 5)
     told = problem(client.get(f"{ONE}/small/scorecard?as_of=2024-02-06"), 404)
-    assert told["detail"] == "small has no look as of 2024-02-06 yet"
+    assert told["detail"] == "there is no look of small as of 2024-02-06 yet"
     assert told["fix"] == "ask for a look with POST /api/v1/experiments/{key}/looks"
     replay = client.get(f"{ONE}/small/replay").json()
     assert {row["as_of"] for row in replay["looks"]} >= {"2024-02-05", "2024-02-26"}
@@ -158,7 +158,7 @@ def test_a_chart_has_specs_that_need_nothing_else(query: str, specs: list[str]) 
         ("metric=lines&part=survival", 404, "there is no metric `lines`; there are churn, bought"),
         ("metric=lines&variant=control", 404, "there is no variant `control`; there is only `treatment`"),
         ("metric=lines&part=pie", 422, "part: Input should be 'trajectory'"),
-        ("metric=lines&as_of=2017-06-05", 404, "no look as of 2017-06-05"),
+        ("metric=lines&as_of=2017-06-05", 404, "there is no look of honeymoon as of 2017-06-05"),
     ],
 )
 def test_a_chart_that_is_not_there_says_what_is(query: str, status: int, why: str) -> None:

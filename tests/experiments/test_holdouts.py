@@ -285,7 +285,7 @@ def test_pages_of_what_is_no_holdout_or_has_no_look_say_so(season: Winter) -> No
     plan = replace(season.card.plan, key="summer", name="Summer holdout", members=("to-come",))
     apply([Definition("summer.yaml", plan, SourceSpec("files", "e.parquet", "f.parquet", Path("/nowhere")), "")], NOW)
     assert "It has no look yet" in browser.get("/holdouts/").content.decode()
-    assert "summer has no look yet" in browser.get("/holdouts/summer/").content.decode()
+    assert "There is no look of summer yet" in browser.get("/holdouts/summer/").content.decode()
 
 
 def test_a_holdout_is_not_read_at_any_time(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_the_first_look_is_on_its_way(client: Client) -> None:
 def test_without_a_look_the_page_offers_one_to_those_who_may_ask_for_it(client: Client) -> None:
     key = applied(cards.honeymoon())
     seen, offered = (words(browser.get(f"/experiments/{key}/")) for browser in (client, signed_in("editor")))
-    assert "Honeymoon has no look yet." in seen
+    assert "There is no look of honeymoon yet. The first weekly look is planned for 2017-06-05." in seen
     assert "Take a look now" not in seen
     assert "Take a look now" in offered
     assert "manage.py" not in seen + offered
@@ -224,7 +224,7 @@ def test_a_failed_look_says_why_beside_the_last_good_one(client: Client) -> None
 def test_an_as_of_without_a_look_offers_those_that_are_there(client: Client) -> None:
     key = stored(cards.honeymoon())
     response = client.get(f"/experiments/{key}/", {"as_of": "2017-12-24"})
-    assert "has no look as of 2017-12-24" in words(response)
+    assert "There is no look of honeymoon as of 2017-12-24 yet" in words(response)
     assert "2017-12-31" in words(response)
 
 

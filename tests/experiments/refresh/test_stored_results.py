@@ -33,7 +33,9 @@ def test_without_any_experiment_the_message_says_to_apply_one() -> None:
 
 
 def test_without_a_look_the_message_says_how_to_take_one(key: str, box: Mailbox) -> None:
-    with pytest.raises(results.NoLookYet, match=r"small has no look yet\. Take one with: .*refresh small --wait"):
+    with pytest.raises(
+        results.NoLookYet, match=r"there is no look of small yet\. Take one with: .*refresh small --wait"
+    ):
         results.stored_scorecard(key)
     with pytest.raises(results.NoLookYet, match="refresh small --as-of 2024-02-05 --wait"):
         results.look_status(key, date(2024, 2, 5))
