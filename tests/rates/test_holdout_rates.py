@@ -106,7 +106,8 @@ def read(triangle: Triangle, steps: list[Step]) -> tuple[bool, bool, tuple[float
 def test_a_year_of_weekly_looks_without_effect_claims_at_most_alpha_and_not_much_less(count: int) -> None:
     """The boundaries spend alpha whole (test_crossings.py), and no number of worlds shows that alpha is at most alpha.
 
-    SHOWN stands in its place: little is lost because each world estimates the covariance of its own looks.
+    SHOWN stands in its place: little is lost because each world estimates the covariance of its own looks. Of 4,000
+    worlds .0447 claimed by all weeks so far, which decide, and .0508 crossed by the newest four, which claim nothing.
     """
     for name, steps in (("cumulative", cumulative_steps), ("now", now_steps)):
         looks = steps(PLAN, PLAN.planned_end_date)
