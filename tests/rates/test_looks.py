@@ -30,7 +30,7 @@ UNITS = 40_000
 
 #: The three judged pairs of the plan correlate, so that Bonferroni's family is wrong in .046 and not in .050. To show
 #: with confidence that this is at most .050 takes more worlds than anything else here.
-FAMILY, MANY, FEW = 60_000, 4_000, 300
+FAMILY, MANY, FEW = 60_000, 4_000, 150
 
 #: A plain interval read at each of four looks (1.96) is wrong more often than this.
 NAIVE = 0.2

@@ -23,7 +23,7 @@ from analysis.reversal import reversals
 from analysis.triangle import Cell, Triangle
 from tests.analysis.unit_rows import make_plan, triangle_of, variants
 
-MANY, FEW = 4_000, 120
+MANY, FEW = 4_000, 60
 COUNTS = [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)]
 ALPHA, STANDARD_ERRORS, PROMISED = 0.05, 4.0, 0.01
 

@@ -18,7 +18,7 @@ from tests.analysis.reversal_rows import reversal
 from tests.analysis.unit_rows import ACTIVE, HEAD_SHARE, LINES
 
 STANDARD_ERRORS = 4.0
-MANY, FEW = 4_000, 150
+MANY, FEW = 4_000, 75
 COUNTS = [pytest.param(FEW, id="thin"), pytest.param(MANY, id="full", marks=pytest.mark.slow)]
 
 #: Level of a leg: alpha / 4 on one side.
