@@ -51,7 +51,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def sound(page: Page) -> None:
-    """Nothing for axe to find, and nothing wider than the screen."""
+    """Nothing for axe to find, and nothing wider than the screen, once all of the page is there."""
+    page.wait_for_load_state()
     found = Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:160]) for one in found] == []
     assert overflow(page) <= 0
@@ -64,6 +65,7 @@ def test_an_editor_uploads_maps_checks_and_finds_a_source(
 ) -> None:  # fmt: skip
     with opened(browser, f"{live_server.url}/sources/", width, scheme, who="editor") as (page, account):
         page.get_by_role("link", name="Add a source").first.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Add a source")
         sound(page)
         upload = page.get_by_role("region", name="Upload")
         upload.get_by_label("Exposures").set_input_files(files["exposures"])
@@ -107,6 +109,7 @@ def test_an_editor_adds_a_metric_to_the_catalog(
 ) -> None:
     with opened(browser, f"{live_server.url}/metrics/", width, scheme, who="editor") as (page, account):
         page.get_by_role("link", name="Add a metric").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Add a metric")
         sound(page)
         page.get_by_label("Key").fill("lines")
         page.get_by_role("button", name="Add to the catalog").click()
