@@ -9,26 +9,19 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
+from experiments import kept
+
 
 def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "") or default
 
 
 def secret(name: str) -> str:
-    """The value of a variable, or what is in the file that ``<name>_FILE`` names; its last line break is not meant."""
-    value, path = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
-    if not path:
-        return value
-    if value:
-        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; only one of them may be.")
+    """See ``kept.secret``."""
     try:
-        value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ImproperlyConfigured(f"{name}_FILE is {path!r}, which cannot be read: {why}.") from None
-    if not value.strip():
-        raise ImproperlyConfigured(f"{name}_FILE is {path!r}, which is empty.")
-    return value
+        return kept.secret(name)
+    except kept.SecretProblem as problem:
+        raise ImproperlyConfigured(f"{problem}.") from None
 
 
 def needed(name: str, because: str) -> str:

@@ -277,7 +277,7 @@ def _registered(definition: Definition) -> Source | None:
     if found is None:
         keys = Source.objects.filter(key__isnull=False).values_list("key", flat=True)
         hint = did_you_mean(spec.name, [key for key in keys if key])
-        hint = hint if hint.endswith("?") else f"{hint}. On the page Sources one is registered"
+        hint = hint if hint.endswith("?") else f"{hint}; register it on the page Sources"
         raise CannotApply(f"{definition.file}: source.name: no source is registered as `{spec.name}`{hint}")
     return found
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from django.db import transaction
 
-from analysis import windows
 from experiments.models import CannotChange, Decision, Experiment, Person, Traffic
 from experiments.models.experiment import CannotArchive
 from experiments.models.states import DRAFT, READ, Verb
@@ -28,27 +27,21 @@ METHODS: Mapping[Verb, Callable[..., None]] = {
 
 @dataclass(frozen=True)
 class Standing:
-    """How an experiment stands, for its scorecard: its state in words, who decided what, and what one may do.
-
-    ``first_look`` is the day of the first weekly look.
-    """
+    """How an experiment stands, for its scorecard: its state in words, who decided what, and what one may do."""
 
     name: str
     state: str
     can_decide: bool
     can_refresh: bool
-    first_look: date
     decided: Mapping[str, Decision]
 
 
 def standing(key: str, person: Person, now: datetime) -> Standing:
     """Return how an experiment stands, as one person sees it. Raises NoSuchExperiment."""
     experiment = find_experiment(key)
-    plan = experiment.current_plan.load()
     return Standing(
         experiment.name, experiment.standing, "decide" in offers(experiment, person, now),
-        can_refresh(experiment, person, now), windows.look_that_reads(plan, plan.start_date),
-        experiment.last_decisions(),
+        can_refresh(experiment, person, now), experiment.last_decisions(),
     )  # fmt: skip
 
 

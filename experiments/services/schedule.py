@@ -22,6 +22,7 @@ from experiments.models.look import DONE, FAILED, LEASED, PLANNED, RUNNING
 from experiments.queue import QueueProblem
 from experiments.services import cells
 from experiments.services.refresh import CannotRefresh, plan_look
+from experiments.services.results import find_experiment
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,12 @@ def due_day(plan: PlanBody, today: date) -> date | None:
     """Return the newest day until ``today`` on which a look is planned; None before the first one."""
     days = windows.weekly_looks(plan, min(today, windows.last_look(plan)))
     return days[-1] if days else None
+
+
+def first_look(key: str) -> date:
+    """Return the day of an experiment's first weekly look. Raises NoSuchExperiment."""
+    plan = find_experiment(key).current_plan.load()
+    return windows.look_that_reads(plan, plan.start_date)
 
 
 def advance(now: datetime) -> None:

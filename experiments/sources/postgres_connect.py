@@ -1,13 +1,12 @@
 """Connections to PostgreSQL servers that hold data: named in definitions, kept in the environment, and only read."""
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 from psycopg import IsolationLevel
 
+from experiments import kept
 from experiments.sources.base import OWN, SourceProblem
 from experiments.sources.tables import first_line
 
@@ -87,7 +86,10 @@ def _conninfo(name: str) -> str:
         if not _own:
             raise SourceProblem(f"source.dsn: `{OWN}` is Holdfast's own database, which is not open here")
         return _own[0]()
-    conninfo = _kept(variable_of(name))
+    try:
+        conninfo = kept.secret(variable_of(name))
+    except kept.SecretProblem as problem:
+        raise SourceProblem(f"source.dsn: {problem}") from None
     if not conninfo:
         raise SourceProblem(
             f"source.dsn: `{name}` is kept in the environment variable {variable_of(name)}, which is not set; "
@@ -96,18 +98,6 @@ def _conninfo(name: str) -> str:
     if "=" not in conninfo and "://" not in conninfo:
         raise SourceProblem(_not_an_address(name))
     return conninfo
-
-
-def _kept(variable: str) -> str:
-    """What a variable holds, or the file that ``<variable>_FILE`` names: an address may have a password in it."""
-    value, path = os.environ.get(variable, ""), os.environ.get(f"{variable}_FILE", "")
-    if value and path:
-        raise SourceProblem(f"source.dsn: {variable} and {variable}_FILE are both set; only one of them may be")
-    try:
-        return Path(path).read_text(encoding="utf-8").strip() if path else value
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SourceProblem(f"source.dsn: {variable}_FILE is {path!r}, which cannot be read: {why}") from None
 
 
 def _not_an_address(name: str) -> str:

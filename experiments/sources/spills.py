@@ -13,6 +13,7 @@ ABANDONED_AFTER = timedelta(hours=24)
 
 
 def make() -> str:
+    """Make a folder that whoever asked for it removes."""
     return tempfile.mkdtemp(prefix=PREFIX)
 
 

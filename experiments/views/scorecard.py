@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from analysis.results import Scorecard
 from experiments.charts import theme
-from experiments.services import chart_numbers, holdbacks, holdouts, lifecycle, past, results, scorecards
+from experiments.services import chart_numbers, holdbacks, holdouts, lifecycle, past, results, schedule, scorecards
 from experiments.services.export import CannotExport, export
 from experiments.services.portfolio import overdue
 from experiments.services.results import LookStatus
@@ -35,7 +35,7 @@ def scorecard(request: HttpRequest, key: str) -> HttpResponse:
     try:
         card, rebuilt_from = past.scorecard_as_of(key, as_of, for_page=True)
     except results.NoLookYet as none:
-        context |= {"why": none.why, **_neighbors(looks, as_of or date.max)}
+        context |= {"why": none.why, "first_look": schedule.first_look(key), **_neighbors(looks, as_of or date.max)}
         return render(request, "no_look.html", context)
     context |= {"page": page(card), "rebuilt": rebuilt_from, "looks": looks_of(card, past.history(key))}
     if as_of is None and life.decided:

@@ -254,6 +254,10 @@ def test_an_experiment_moves_between_its_own_and_a_registered_source(define: Def
     ("source", "message"),
     [
         ({"name": "warehous"}, "no source is registered as `warehous`; did you mean `warehouse`?"),
+        (
+            {"name": "lake"},
+            "as `lake`; there is only `warehouse`; register it on the page Sources",
+        ),
         ({"name": "warehouse", "facts": "f.csv"}, "leave out exposures and facts"),
     ],
 )

@@ -18,6 +18,7 @@ from tests.experiments import cards
 from tests.experiments.pages import words
 from tests.experiments.stored import NOW, applied, new_look, renamed, stored
 from tests.experiments.survival_cards import with_events
+from tests.people import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +52,8 @@ def test_an_empty_portfolio_says_what_to_do(client: Client) -> None:
     assert "No experiments yet" in text
     assert "manage.py apply definition.yaml" in text
     assert "manage.py refresh KEY" in text
+    assert "configure an experiment" not in text
+    assert "configure an experiment in a form" in words(signed_in("editor").get("/"))
 
 
 def test_what_needs_a_decision_comes_first_and_the_most_urgent_of_it_before(client: Client) -> None:
